@@ -1,0 +1,48 @@
+"""The words that equations are written in: what a cell's file imports."""
+
+from elman.compiler.cell import Cell, cell
+from elman.compiler.functions import (
+    ACTIVATIONS,
+    Parameters,
+    R,
+    U,
+    V,
+    W,
+    a,
+    abs,
+    activate,
+    b,
+    const,
+    cos,
+    exp,
+    expm1,
+    identity,
+    leaky_relu,
+    log,
+    log1p,
+    logsigmoid,
+    maximum,
+    mean,
+    minimum,
+    norm,
+    p,
+    params,
+    relu,
+    sigmoid,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    square,
+    sum,
+    tanh,
+    u,
+    where,
+)
+
+__all__ = [
+    "ACTIVATIONS", "Cell", "Parameters", "R", "U", "V", "W", "a", "abs", "activate", "b", "cell",
+    "const", "cos", "exp", "expm1", "identity", "leaky_relu", "log", "log1p", "logsigmoid",
+    "maximum", "mean", "minimum", "norm", "p", "params", "relu", "sigmoid", "silu", "sin",
+    "softplus", "sqrt", "square", "sum", "tanh", "u", "where",
+]  # fmt: skip

@@ -1,0 +1,104 @@
+"""`elman cells`: the catalogue, and one cell as equations, LaTeX, representation and plan."""
+
+from __future__ import annotations
+
+import inspect
+import json as json_text
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+import elman
+from elman.cli.output import show, show_json, table
+from elman.errors import CellError
+
+Part = Literal["all", "equations", "latex", "ir", "analysis", "plan"]
+
+
+def cells(
+    name: Annotated[str | None, Parameter(help="A cell; all are listed if none is named.")] = None,
+    /,
+    *,
+    show_only: Annotated[Part, Parameter(name="--show", help="What to show of the cell.")] = "all",
+    set_values: Annotated[
+        tuple[str, ...],
+        Parameter(name="--set", help="A hyper-parameter, as name=value; may be repeated."),
+    ] = (),
+    input_size: Annotated[int, Parameter(help="Input size of the plan.", show_default=True)] = 128,
+    hidden: Annotated[int, Parameter(help="Units of the plan.", show_default=True)] = 128,
+    batch: Annotated[int, Parameter(help="Rows of the plan.", show_default=True)] = 64,
+    time: Annotated[int, Parameter(help="Steps of the plan.", show_default=True)] = 256,
+    json: Annotated[bool, Parameter(help="Print as JSON.")] = False,
+) -> None:
+    """List the cells, or show one: its equations, LaTeX, what the compiler sees, and the plan."""
+    if name is None:
+        _list(elman.cells.catalogue(), json)
+        return
+    cell = elman.cells.find(name)
+    values = _hyperparameters(set_values)
+    step = cell.step(**values)
+    wanted = ("equations", "latex", "ir", "analysis", "plan") if show_only == "all" else show_only
+    parts: dict[str, str] = {}
+    if "equations" in wanted:
+        parts["equations"] = inspect.getsource(cell.function).rstrip()
+    if "latex" in wanted:
+        parts["latex"] = elman.compiler.format_latex(step)
+    if "ir" in wanted:
+        parts["ir"] = elman.compiler.format_text(step).rstrip()
+    if "analysis" in wanted:
+        parts["analysis"] = _analysis(step)
+    if "plan" in wanted:
+        layer = elman.nn.Recurrent(cell, input_size, hidden, hyperparameters=values)
+        parts["plan"] = str(layer.plan(batch, time))
+    if json:
+        show_json({"name": cell.name, "source": cell.citation, **parts})
+        return
+    show("\n\n".join(parts.values()))
+
+
+def _list(catalogue: dict[str, Any], json: bool) -> None:
+    rows = [
+        {
+            "name": name,
+            "kind": None if _needs_values(cell) else elman.compiler.analyse(cell.step()).kind,
+            "states": list(cell.states),
+            "what": cell.doc.split("\n", 1)[0],
+            "source": cell.citation,
+        }
+        for name, cell in catalogue.items()
+    ]
+    if json:
+        show_json(rows)
+        return
+    show(table([[row["name"], row["kind"] or "-", row["what"]] for row in rows]))
+
+
+def _needs_values(cell: Any) -> bool:
+    return any(value is ... for value in cell.hyperparameters.values())
+
+
+def _analysis(step: Any) -> str:
+    found = elman.compiler.analyse(step)
+    levels = {level: sum(1 for at in found.levels.values() if at == level) for level in "PXS"}
+    rows = [
+        ["kind", found.kind],
+        ["products that wait for one another in a step", str(found.depth)],
+        ["affine in the state", "yes" if found.affine else "no"],
+        ["values of parameters only (P)", str(levels["P"])],
+        ["values of inputs (X)", str(levels["X"])],
+        ["values of states (S)", str(levels["S"])],
+    ]
+    return table(rows)
+
+
+def _hyperparameters(words: tuple[str, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise CellError(f"got --set {word}, wanted name=value.")
+        try:
+            values[name.strip()] = json_text.loads(text)
+        except ValueError:
+            values[name.strip()] = text
+    return values

@@ -1,0 +1,180 @@
+"""`elman train`: from a data file to a run directory, with the floor beside the model."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+import elman
+from elman.cli.output import duration, number, say, show, show_json, table
+from elman.cli.progress import watching
+from elman.cli.settings import read_settings
+from elman.errors import ConfigError, ElmanError
+
+MEASURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "roc_auc": "ROC-AUC",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+}
+
+
+def classify(
+    data: Annotated[str, Parameter(help="The labelled texts, or - for standard input.")],
+    /,
+    *,
+    valid: Annotated[
+        str | None, Parameter(help="A file to validate on, or the share of DATA to keep for it.")
+    ] = None,
+    test: Annotated[str | None, Parameter(help="A file to measure on at the end.")] = None,
+    out: Annotated[
+        Path | None, Parameter(help="The run directory; runs/classify-NAME if not named.")
+    ] = None,
+    preset: Annotated[
+        str, Parameter(help="A recipe: default, bilstm-glove ...", show_default=True)
+    ] = "default",
+    config: Annotated[
+        Path | None, Parameter(help="A YAML file of settings, such as a run's config.yaml.")
+    ] = None,
+    text: Annotated[str | None, Parameter(help="The column of the texts.")] = None,
+    label: Annotated[str | None, Parameter(help="The column of the classes.")] = None,
+    cell: Annotated[str | None, Parameter(help="The recurrent cell; see `elman cells`.")] = None,
+    hidden: Annotated[int | None, Parameter(help="Units of a layer.")] = None,
+    depth: Annotated[int | None, Parameter(help="Recurrent layers.")] = None,
+    bidirectional: Annotated[
+        bool | None, Parameter(help="Read in both directions.", negative="--no-bidirectional")
+    ] = None,
+    epochs: Annotated[int | None, Parameter(help="At most so many passes.")] = None,
+    minutes: Annotated[
+        float | None, Parameter(help="A budget of training time that the schedule knows about.")
+    ] = None,
+    seed: Annotated[int | None, Parameter(help="The seed of everything random.")] = None,
+    device: Annotated[str | None, Parameter(help="auto, cpu, cuda ...")] = None,
+    devices: Annotated[int | None, Parameter(help="How many of them, one process each.")] = None,
+    vectors: Annotated[
+        str | None, Parameter(help="Word vectors to start from: GloVe, word2vec, fastText text.")
+    ] = None,
+    folds: Annotated[int | None, Parameter(help="Cross-validate with so many folds.")] = None,
+    resume: Annotated[bool, Parameter(help="Continue the run in --out.")] = False,
+    name: Annotated[str | None, Parameter(help="The run's name; the file's name if not.")] = None,
+    json: Annotated[bool, Parameter(help="Print the result as JSON.")] = False,
+    overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
+) -> None:
+    """Train a classifier of texts and measure it beside its floor.
+
+    DATA is CSV, TSV, JSON Lines, Parquet, a folder per class or fastText lines, compressed or
+    not; delimiter, encoding and columns are found and shown. Any other setting is named as
+    --section.key VALUE, for instance --model.pooling max or --training.lr 0.001; every setting
+    stands in the run's config.yaml.
+    """
+    settings = read_settings(config, overrides or {})
+    named = {
+        "vectors": vectors,
+        "cell": cell,
+        "hidden": hidden,
+        "depth": depth,
+        "bidirectional": bidirectional,
+        "epochs": epochs,
+        "minutes": minutes,
+        "seed": seed,
+        "device": device,
+        "devices": devices,
+    }
+    columns = {"data.text": text, "data.label": label}
+    settings |= {key: value for key, value in columns.items() if value is not None}
+    task = elman.Classifier(preset=preset, config=settings, **named)
+    share = _share(valid)
+    if folds is not None:
+        _cross_validate(task, data, folds, json)
+        return
+    if resume and out is None:
+        raise ConfigError("--resume needs the run to continue.", hint="Name it with --out.")
+    folder = out or elman.tasks.free_name(Path("runs") / f"classify-{name or _stem(data)}")
+    with watching() as on_event:
+        result = task.fit(
+            data, valid=share, test=test, out=folder, resume=resume, on_event=on_event
+        )
+    report = write_report(folder)
+    if json:
+        show_json(result.summary())
+    else:
+        show_result(result.summary(), folder, report)
+
+
+def _cross_validate(task: elman.Classifier, data: str, folds: int, json: bool) -> None:
+    with watching() as on_event:
+        result = task.cross_validate(data, folds=folds, on_event=on_event)
+    if json:
+        show_json(result.summary())
+        return
+    floor = result.floor_mean or {}
+    rows = [
+        [title, number(result.mean[key]), number(result.deviation[key]), number(floor.get(key))]
+        for key, title in MEASURES.items()
+        if key in result.mean
+    ]
+    show(table(rows, head=[f"{folds} folds", "mean", "spread", "floor"]))
+
+
+def show_measures(document: Mapping[str, Any]) -> None:
+    """Prints the model's measures beside the floor's, and the comparison in words."""
+    evaluation, floor = document["evaluation"], document.get("floor")
+    beside = floor["metrics"] if floor else {}
+    rows = [
+        [title, number(evaluation["metrics"][key]), number(beside.get(key))]
+        for key, title in MEASURES.items()
+        if evaluation["metrics"].get(key) is not None
+    ]
+    where = f"{evaluation['split']}, {evaluation['rows']} rows"
+    show(table(rows, head=[where, "model", "floor"]))
+    if floor:
+        show(f"The floor is {floor['name']}.")
+    comparison = document.get("comparison")
+    if comparison:
+        show(comparison["sentence"])
+
+
+def show_result(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
+    """Prints what a training gave: measures, floor, where the run is and what to do with it."""
+    show_measures(document)
+    run = shlex.quote(str(folder))
+    show()
+    show(f"run     {folder}  ({duration(document['seconds'])})")
+    if report:
+        show(f"report  {report}")
+    show(f"next    elman predict {run} 'your text'")
+    show(f"        elman evaluate {run} other.csv")
+
+
+def write_report(folder: Path) -> Path | None:
+    """The run's report; a report that cannot be written must not spoil a finished training."""
+    try:
+        return elman.diagnostics.write_report(folder)
+    except ElmanError as error:
+        say(f"elman: the report was not written: {error}")
+        return None
+
+
+def _share(valid: str | None) -> str | float | None:
+    """`0.1` is a share of the training data, unless there is a file of that name."""
+    if valid is None or Path(valid).exists():
+        return valid
+    try:
+        return float(valid)
+    except ValueError:
+        return valid
+
+
+def _stem(data: str) -> str:
+    if data == "-":
+        return "stdin"
+    path = Path(data)
+    stem = path.name.split(".", 1)[0] or "data"
+    # Sets often come as NAME/train.csv: the folder says more than the file.
+    return path.absolute().parent.name if stem in ("train", "training", "data") else stem

@@ -1,0 +1,140 @@
+"""How each level cuts text: normaliser, cutter and decoder of the `tokenizers` library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elman.data.config import TokeniserConfig
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PAD = "[no token]"
+UNKNOWN = "[unknown token]"
+RESERVED = (PAD, UNKNOWN)
+
+_CJK = r"\p{Han}\p{Hiragana}\p{Katakana}"
+_BREAK = r"(?i)<br\s*/?\s*>"
+
+
+def _words(letter: str, strip_punctuation: bool) -> str:
+    """The pattern of a word: "don't" is "do" + "n't", "it's" is "it" + "'s", as GloVe cuts them."""
+    parts = [
+        rf"{letter}+?(?=n't\b)",
+        r"n't\b",
+        r"'(?:s|m|d|re|ve|ll)\b",
+        r"\d+(?:[.,]\d+)*(?!\w)",
+        rf"{letter}+",
+    ]
+    parts += [r"[^\w\s\p{P}]"] if strip_punctuation else [r"\.{2,}|-{2,}|``|''", r"[^\w\s]"]
+    return "|".join(parts)
+
+
+def _normaliser(level: str, config: TokeniserConfig) -> Any:
+    from tokenizers import Regex, normalizers
+
+    steps: list[Any] = []
+    exact = level in {"char", "byte"}
+    if not exact:
+        # An HTML line break parts words; a curved apostrophe is the straight one.
+        steps += [
+            normalizers.NFC(),
+            normalizers.Replace(Regex(_BREAK), " "),
+            normalizers.Replace("\u2019", "'"),
+        ]
+    if config.lowercase:
+        steps.append(normalizers.Lowercase())
+    if config.strip_punctuation and level in {"char", "byte", "bpe", "unigram"}:
+        steps.append(normalizers.Replace(Regex(r"\p{P}+"), "" if exact else " "))
+    return normalizers.Sequence(steps) if steps else None
+
+
+def _cutter(level: str, config: TokeniserConfig) -> Any:
+    from tokenizers import Regex, pre_tokenizers
+
+    if level in {"word", "zh-char"}:
+        pattern = _words(r"\w", config.strip_punctuation)
+        if level == "zh-char":
+            other = rf"[\w&&[^{_CJK}]]"
+            pattern = rf"[{_CJK}]|{_words(other, config.strip_punctuation)}"
+        return pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+    if level == "zh-word":  # words come apart by blanks already
+        steps: list[Any] = [pre_tokenizers.WhitespaceSplit()]
+        if config.strip_punctuation:
+            steps.append(pre_tokenizers.Split(Regex(r"\p{P}+"), "removed"))
+        return pre_tokenizers.Sequence(steps)
+    if level == "char":
+        return pre_tokenizers.Split(Regex(r"(?m:.)"), "isolated")
+    if level == "byte":
+        return pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+                pre_tokenizers.Split(Regex(r"(?m:.)"), "isolated"),
+            ]
+        )
+    if level == "bpe":
+        return pre_tokenizers.ByteLevel(add_prefix_space=True)
+    return pre_tokenizers.Metaspace()
+
+
+def _decoder(level: str) -> Any:
+    from tokenizers import decoders
+
+    if level in {"byte", "bpe"}:
+        return decoders.ByteLevel()
+    if level == "char":
+        return decoders.Fuse()
+    return decoders.Metaspace() if level == "unigram" else None
+
+
+def assemble(model: Any, level: str, config: TokeniserConfig) -> Tokenizer:
+    """A tokenizer round `model` without added tokens, so that no text is mistaken for one."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer(model)
+    normaliser, decoder = _normaliser(level, config), _decoder(level)
+    if normaliser is not None:
+        tokenizer.normalizer = normaliser
+    tokenizer.pre_tokenizer = _cutter(level, config)
+    if decoder is not None:
+        tokenizer.decoder = decoder
+    return tokenizer
+
+
+def blank_model(level: str) -> Any:
+    """The model to be trained for a level."""
+    from tokenizers import models
+
+    if level == "bpe":
+        return models.BPE()
+    return models.Unigram() if level == "unigram" else models.WordLevel(unk_token=UNKNOWN)
+
+
+def byte_model() -> Any:
+    """The 256 bytes at 2 to 257; nothing is unknown."""
+    from tokenizers import models
+
+    names = _byte_names()
+    vocabulary = {name: number for number, name in enumerate([*RESERVED, *names])}
+    return models.WordLevel(vocabulary, unk_token=UNKNOWN)
+
+
+def _byte_names() -> list[str]:
+    """How the library writes each byte: itself where printable, else from U+0100 on."""
+    shown = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return [chr(byte) if byte in shown else chr(256 + hidden.index(byte)) for byte in range(256)]
+
+
+def trainer(level: str, config: TokeniserConfig) -> Any:
+    """The library's trainer for a level."""
+    from tokenizers import pre_tokenizers, trainers
+
+    common: dict[str, Any] = {"special_tokens": list(RESERVED), "show_progress": False}
+    if level == "unigram":
+        return trainers.UnigramTrainer(vocab_size=config.max_size, unk_token=UNKNOWN, **common)
+    common |= {"vocab_size": config.max_size, "min_frequency": config.min_count}
+    if level == "bpe":
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        return trainers.BpeTrainer(initial_alphabet=alphabet, **common)
+    return trainers.WordLevelTrainer(**common)

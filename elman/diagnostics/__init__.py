@@ -1,0 +1,7 @@
+"""What happened and why: reports and model cards. Diagnostics look, they never touch."""
+
+from __future__ import annotations
+
+from elman.diagnostics.report import write_report
+
+__all__ = ["write_report"]

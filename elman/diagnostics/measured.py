@@ -1,0 +1,182 @@
+"""The parts of the page about what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from elman.diagnostics import pictures, words
+from elman.diagnostics.confusion import confusion_section
+from elman.diagnostics.markup import Markup, bar, chart, facts, heading, table
+from elman.diagnostics.run_record import RunRecord
+from elman.diagnostics.words import esc
+
+_TEXT = 420  # characters of a worst error that are shown
+_SHOWN = ("accuracy", "macro_f1", "micro_f1", "roc_auc", "log_loss", "ece")
+
+
+def tiles(record: RunRecord) -> str:
+    """The key numbers, each with its interval or the floor's figure under it."""
+    metrics, intervals = record.metrics, record.part("evaluation", "intervals")
+    floor = record.floor_metrics
+    boxes = []
+    for name in _SHOWN:
+        if not isinstance(metrics.get(name), int | float):
+            continue
+        more = []
+        told = words.interval(name, intervals.get(name))
+        if told:
+            more.append(f"95 %: {told}")
+        if isinstance(floor.get(name), int | float):
+            more.append(f"floor {words.figure(name, floor[name])}")
+        boxes.append((words.title(name), words.figure(name, metrics[name]), more))
+    if record.evaluation.get("rows"):
+        rows = words.count(record.evaluation["rows"])
+        boxes.append(("Rows measured", rows, [str(record.evaluation.get("split", ""))]))
+    inner = "".join(
+        f'<div class="tile"><div class="of">{esc(of)}</div><div class="value">{esc(value)}</div>'
+        + "".join(f'<div class="more">{esc(one)}</div>' for one in more)
+        + "</div>"
+        for of, value, more in boxes
+    )
+    return f'<div class="tiles">{inner}</div>' if boxes else ""
+
+
+def beside_floor(record: RunRecord) -> str:
+    """Model and floor, metric by metric."""
+    metrics, floor = record.metrics, record.floor_metrics
+    if not metrics:
+        return ""
+    intervals = record.part("evaluation", "intervals")
+    rows = []
+    for name, value in metrics.items():
+        if value is None and floor.get(name) is None:
+            continue
+        pair = [value, floor.get(name)]
+        cells: list[Any] = [words.figure(name, one) for one in pair]
+        if all(isinstance(one, int | float) for one in pair) and pair[0] != pair[1]:
+            best = (pair[0] < pair[1]) == (name in words.LESS_IS_MORE)
+            place = 0 if best else 1
+            cells[place] = Markup(f'<span class="better">{esc(cells[place])}</span>')
+        told = words.interval(name, intervals.get(name)) or "–"
+        rows.append((words.title(name), cells[0], told, cells[1]))
+    name = record.part("floor").get("name")
+    note = f"On {words.split_name(record.evaluation)}. "
+    note += f"The floor is {name}." if name else "There is no floor to compare with."
+    head = ("Metric", "Model", "95 % interval", "Floor")
+    return heading("measured", "Model and floor", note) + table(head, rows, numbers=(1, 2, 3))
+
+
+def folds(record: RunRecord) -> str:
+    """Mean and spread over cross-validation folds."""
+    found = record.part("folds")
+    mean = found.get("mean")
+    if not isinstance(mean, Mapping):
+        return ""
+    spread = found.get("std") or found.get("deviation") or {}
+    floor = found.get("floor_mean") or {}
+    rows = [
+        (
+            words.title(name),
+            words.figure(name, value),
+            words.figure(name, spread.get(name)),
+            words.figure(name, floor.get(name)),
+        )
+        for name, value in mean.items()
+    ]
+    number = found.get("k") or len(found.get("folds") or [])
+    note = f"Each of {number} parts was held out once; the others trained the model."
+    head = ("Metric", "Mean", "Standard deviation", "Floor, mean")
+    title = heading("folds", "Cross-validation", note)
+    return title + table(head, rows, numbers=(1, 2, 3))
+
+
+def curves(record: RunRecord) -> str:
+    """Learning curves."""
+    panels = pictures.curve_panels(record)
+    if not panels:
+        return ""
+    charts = "".join(
+        chart(caption, pictures.svg(draw, f"curve{number}"))
+        for number, (caption, draw) in enumerate(panels)
+    )
+    done = next(iter(record.events_of("finished")), {})
+    told = f"Training took {words.duration(done.get('seconds'))}" if done else ""
+    if done.get("best_epoch"):
+        told += f"; the weights of epoch {done['best_epoch']} were kept"
+    told = f"{told}." if told else ""
+    return heading("curves", "Training", told) + f'<div class="plots">{charts}</div>'
+
+
+def classes(record: RunRecord) -> str:
+    """Per-class figures and the confusion matrix."""
+    per_class = record.evaluation.get("per_class") or []
+    if not per_class:
+        return ""
+    most = max((one["support"] for one in per_class), default=1) or 1
+    rows = [
+        (
+            str(one["label"]),
+            *(words.figure("f1", one[key]) for key in ("precision", "recall", "f1")),
+            words.count(one["support"]),
+            bar(one["support"] / most),
+        )
+        for one in per_class
+    ]
+    head = ("Label", "Precision", "Recall", "F1", "Rows", "")
+    listing = table(head, rows, numbers=(1, 2, 3, 4))
+    matrix = confusion_section(record.evaluation.get("confusion"))
+    title = heading("classes", "Classes")
+    if matrix and len(per_class) <= 6:
+        return f'{title}<div class="two"><div>{matrix}</div><div>{listing}</div></div>'
+    return f"{title}{matrix}<h3>Each class</h3>{listing}"
+
+
+def calibration(record: RunRecord) -> str:
+    """Whether probabilities mean what they say."""
+    found = record.part("evaluation", "calibration")
+    draw = pictures.calibration_panel(record)
+    if draw is None:
+        return ""
+    listing = facts(
+        (
+            ("Temperature", _number(found.get("temperature"))),
+            ("ECE before scaling", words.figure("ece", found.get("ece_before"))),
+            ("ECE as predicted", words.figure("ece", found.get("ece_after"))),
+        )
+    )
+    note = (
+        "Of the rows predicted with a confidence of 80 %, about 80 % should be right: points on the "
+        "dashed line. Larger points hold more rows. The temperature was fitted on the validation "
+        "part; ECE is the mean distance from the line over 15 bins."
+    )
+    picture = chart("Accuracy by confidence", pictures.svg(draw, "calibration", (4.6, 3.4)))
+    text = f'<div><p class="note">{esc(note)}</p>{listing}</div>'
+    title = heading("calibration", "Calibration")
+    return f'{title}<div class="two"><div>{picture}</div>{text}</div>'
+
+
+def _number(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else "–"
+
+
+def errors(record: RunRecord) -> str:
+    """The wrong predictions that the model was surest of, with their texts."""
+    worst: Sequence[Mapping[str, Any]] = record.evaluation.get("worst") or []
+    if not worst:
+        return ""
+    items = "".join(_error(one) for one in worst)
+    note = "The wrong predictions that the model was surest of. Some may be wrong labels."
+    return f'{heading("errors", "Worst errors", note)}<ol class="errors">{items}</ol>'
+
+
+def _error(one: Mapping[str, Any]) -> str:
+    text = words.clip(str(one.get("text", "")), _TEXT) or "(empty)"
+    sure = one.get("probability")
+    told = f" ({sure * 100:.1f} %)" if isinstance(sure, int | float) else ""
+    where = f" · {esc(one['where'])}" if one.get("where") else ""
+    return (
+        f'<li><div class="text" dir="auto">{esc(text)}</div><div class="what">'
+        f"labelled <b>{esc(words.label(one.get('label', '')))}</b>, predicted "
+        f"<b>{esc(words.label(one.get('predicted', '')))}</b>{esc(told)}{where}</div></li>"
+    )

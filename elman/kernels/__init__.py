@@ -1,0 +1,11 @@
+"""Kernels: a step and its tensors become values and gradients.
+
+`layout` says where the real steps of a ragged batch lie, `launch` chooses a backend and runs it,
+`reference` is the definition of correct, `builtin` is torch's own operator where it fits.
+"""
+
+from elman.kernels.builtin import FusedParameters
+from elman.kernels.launch import BACKENDS, Plan, Situation, plan, run
+from elman.kernels.layout import Layout
+
+__all__ = ["BACKENDS", "FusedParameters", "Layout", "Plan", "Situation", "plan", "run"]

@@ -1,0 +1,18 @@
+"""torch modules: the one place where a cell meets a kernel.
+
+`Recurrent(cell, ...)` makes a layer of any cell; `RNN`, `LSTM`, `GRU` and their cells take torch's
+arguments, calls and checkpoints; `accelerate` swaps them into an existing model.
+"""
+
+from elman.nn.accelerate import Change, Report, accelerate
+from elman.nn.dropout import EmbeddingDropout, SharedDropout, WeightDrop, WordDropout
+from elman.nn.recurrent import CellParameters, Recurrent
+from elman.nn.stack import Options, Stack, StackPlan
+from elman.nn.torch_cells import GRUCell, LSTMCell, RNNCell
+from elman.nn.torch_layers import GRU, LSTM, RNN
+
+__all__ = [
+    "GRU", "LSTM", "RNN", "Change", "CellParameters", "EmbeddingDropout", "GRUCell", "LSTMCell",
+    "Options", "RNNCell", "Recurrent", "Report", "SharedDropout", "Stack", "StackPlan",
+    "WeightDrop", "WordDropout", "accelerate",
+]  # fmt: skip

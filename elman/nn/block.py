@@ -1,0 +1,232 @@
+"""The deep block: recurrence and feed-forward, each behind a norm and beside a residual path.
+
+Every recurrent model that trains more than four layers has residual paths, norms and a
+feed-forward part (De et al. 2024, "Griffin"; Orvieto et al. 2023; Beck et al. 2024):
+
+    x = x + Drop(W_o * Cell(Conv(RMSNorm(x))))
+    x = x + Drop(W_2 (SiLU(W_1 u) * (W_3 u))),   u = RMSNorm(x)
+
+Cells whose state is not multiplied by a matrix (minGRU, RG-LRU, ...) work at 1.5 times the width
+and are gated by GELU(W_g RMSNorm(x)), as in Griffin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from elman.cells import Cell
+from elman.compiler import analyse
+from elman.errors import ShapeError
+from elman.nn.dropout import SharedDropout
+from elman.nn.pooling import real_steps
+from elman.nn.recurrent import Recurrent
+
+State = Any
+
+
+class CausalConvolution(nn.Module):
+    """A convolution over the last `width` steps, one filter a feature; its state is a value.
+
+    `(time, batch, size)` -> the same; the state is the last `width - 1` inputs of each row,
+    `(width - 1, batch, size)`.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        bound = 1 / math.sqrt(width)
+        self.weight = nn.Parameter(torch.empty(width, size).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(size))
+
+    def forward(
+        self, x: Tensor, state: Tensor | None, lengths: Tensor, resets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`x`: `(time, batch, size)`, zero in the padding -> the result and the next state.
+
+        Nothing is seen across a reset (`resets`: `(time, batch)`, True where a row starts anew).
+        """
+        time, keep = x.shape[0], self.width - 1
+        before = x.new_zeros(keep, *x.shape[1:]) if state is None else state
+        whole = torch.cat([before, x])
+        piece = _pieces(resets, keep) if resets is not None else None
+        y = self.bias.expand_as(x)
+        for k in range(self.width):  # k = width - 1 is the present step
+            seen = whole[k : k + time]
+            if piece is not None:
+                seen = seen * (piece[k : k + time] == piece[keep:])[..., None].to(x.dtype)
+            y = y + seen * self.weight[k]
+        index = lengths[None, :] + torch.arange(keep, device=x.device)[:, None]
+        after = whole.gather(0, index[..., None].expand(-1, -1, x.shape[2]))
+        if piece is not None:
+            last = piece.gather(0, (lengths + keep - 1)[None, :])
+            after = after * (piece.gather(0, index) == last)[..., None].to(x.dtype)
+        return y, after
+
+
+def _pieces(resets: Tensor, keep: int) -> Tensor:
+    """The number of resets up to each step, `(keep + time, batch)`; 0 before the first step."""
+    before = torch.zeros(keep, resets.shape[1], dtype=torch.long, device=resets.device)
+    return torch.cat([before, resets.long().cumsum(0)])
+
+
+class DeepBlock(nn.Module):
+    """One block: a recurrent part and a feed-forward part at constant width.
+
+    Args:
+        cell: the recurrence.
+        size: the width d of the residual path.
+        bidirectional: a second cell reads the same normalised input backwards; both are
+            concatenated into W_o, so that the width stays.
+        convolution: width of a causal convolution before the cell; 0 for none (a default of 4
+            serves cells whose gates see the input only).
+        expansion: the feed-forward part's inner width over `size`.
+        dropout: masks shared over time, on both branches.
+        depth: how many blocks the stack has: W_o and W_2 start with the deviation
+            0.02 / sqrt(2 depth).
+        init, hyperparameters, backend: as `Recurrent`.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        size: int,
+        *,
+        bidirectional: bool = False,
+        convolution: int = 0,
+        expansion: float = 2.0,
+        dropout: float = 0.1,
+        depth: int = 1,
+        init: str | Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__()
+        step = cell.step(**dict(hyperparameters or {}))
+        gated = analyse(step).kind != "matmul"
+        width = -(-3 * size // 2) if gated else size
+        inner = -(-int(expansion * size) // 8) * 8
+        self.norm = nn.RMSNorm(size)
+        self.enter = nn.Linear(size, width, bias=False) if gated else None
+        self.gate = nn.Linear(size, width, bias=False) if gated else None
+        self.convolution = CausalConvolution(width, convolution) if convolution > 1 else None
+        self.recurrent = Recurrent(
+            cell,
+            width,
+            width,
+            bidirectional=bidirectional,
+            init=init,
+            hyperparameters=hyperparameters,
+            backend=backend,
+        )
+        self.bidirectional = bidirectional
+        self.leave = nn.Linear(width * (2 if bidirectional else 1), size, bias=False)
+        self.feed_norm = nn.RMSNorm(size)
+        self.feed_in = nn.Linear(size, 2 * inner, bias=False)
+        self.feed_out = nn.Linear(inner, size, bias=False)
+        self.drop = SharedDropout(dropout)
+        for matrix in (self.leave, self.feed_out):
+            nn.init.normal_(matrix.weight, std=0.02 / math.sqrt(2 * depth))
+
+    def forward(
+        self, x: Tensor, state: State = None, *, lengths: Tensor, resets: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`x`: `(time, batch, size)`, finite in the padding -> the same shape and the state."""
+        recurrent_state, window = (None, None) if state is None else state
+        u = self.norm(x)
+        v = self.enter(u) if self.enter is not None else u
+        if self.convolution is not None:
+            real = real_steps(lengths, x.shape[0])[..., None]
+            v, window = self.convolution(v * real.to(v.dtype), window, lengths, resets)
+        y, recurrent_state = self.recurrent(v, recurrent_state, lengths=lengths, resets=resets)
+        if self.gate is not None:
+            g = functional.gelu(self.gate(u))
+            y = y * (torch.cat([g, g], dim=-1) if self.bidirectional else g)
+        x = x + self.drop(self.leave(y))
+        left, right = self.feed_in(self.feed_norm(x)).chunk(2, dim=-1)
+        x = x + self.drop(self.feed_out(functional.silu(left) * right))
+        return x, (recurrent_state, window)
+
+
+class Deep(nn.Module):
+    """A stack of deep blocks with a norm behind it, for depth > 2.
+
+    Args:
+        cell: the recurrence of every block.
+        input_size: features of the input; mapped to `size` when they differ.
+        size: the width of the residual path and of the output.
+        depth: the number of blocks.
+        others: as `DeepBlock`.
+
+    `y, state = deep(x, state, lengths=n)`: `x` is `(time, batch, input_size)`, `y` is
+    `(time, batch, size)`, zero in the padding; the state is a value, one entry a block.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        size: int,
+        *,
+        depth: int = 3,
+        bidirectional: bool = False,
+        convolution: int = 0,
+        expansion: float = 2.0,
+        dropout: float = 0.1,
+        init: str | Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.input_size, self.size = input_size, size
+        self.enter = nn.Linear(input_size, size) if input_size != size else nn.Identity()
+        self.blocks = nn.ModuleList(
+            DeepBlock(
+                cell,
+                size,
+                bidirectional=bidirectional,
+                convolution=convolution,
+                expansion=expansion,
+                dropout=dropout,
+                depth=depth,
+                init=init,
+                hyperparameters=hyperparameters,
+                backend=backend,
+            )
+            for _ in range(depth)
+        )
+        self.norm = nn.RMSNorm(size)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: tuple[State, ...] | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """`x`: `(time, batch, input_size)` -> `(time, batch, size)` and the state.
+
+        Raises:
+            ShapeError: `x` has other dimensions.
+        """
+        if x.dim() != 3 or x.shape[2] != self.input_size:
+            raise ShapeError(
+                f"got an input of shape {tuple(x.shape)}, wanted (time, batch, {self.input_size})."
+            )
+        if lengths is None:
+            lengths = torch.full((x.shape[1],), x.shape[0], device=x.device)
+        lengths = lengths.to(x.device)
+        real = real_steps(lengths, x.shape[0])[..., None]
+        zero = torch.zeros((), dtype=x.dtype, device=x.device)
+        x = self.enter(torch.where(real, x, zero))
+        new: list[State] = []
+        for k, block in enumerate(self.blocks):
+            x, after = block(x, None if state is None else state[k], lengths=lengths, resets=resets)
+            new.append(after)
+        return self.norm(x) * real.to(x.dtype), tuple(new)

@@ -1,0 +1,154 @@
+"""The settings of the text classifier, its presets, and the short names of common settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from elman.data import TextConfig
+from elman.errors import ConfigError, did_you_mean
+from elman.tasks.settings import checked, merged, nested
+from elman.training import TrainingConfig
+
+
+class Section(BaseModel):
+    """A group of settings in which an unknown name is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ModelConfig(Section):
+    """The network: embedding, recurrent stack, pooling, and the wide part beside them."""
+
+    cell: str = Field("lstm", description="a cell of the catalogue; see `elman cells`")
+    hidden: int = Field(128, ge=1, description="units of a layer and direction")
+    depth: int = Field(1, ge=1, description="recurrent layers")
+    bidirectional: bool = True
+    stack: Literal["plain", "residual", "deep"] = Field(
+        "plain", description="deep: residual blocks with norms and feed-forward parts"
+    )
+    hyperparameters: dict[str, Any] = Field(
+        default_factory=dict, description="the cell's own, such as {periods: [1, 2, 4]}"
+    )
+    init: str | dict[str, Any] | None = Field(None, description="an initialiser or globs of them")
+    layer_norm: Literal["inside", "around", "both"] | None = None
+    segment: int = Field(50, ge=0, description="chop texts into so many steps; 0: never")
+    pooling: str = Field("max+mean", description="last, mean, max, attention, or joined by +")
+    embedding: int = Field(128, ge=1, description="size of a word's vector")
+    vectors: str | None = Field(None, description="a file of word vectors to start from")
+    freeze_vectors: bool = Field(False, description="keep the vectors of the file as they are")
+    embedding_dropout: float = Field(0.3, ge=0, lt=1)
+    word_dropout: float = Field(0.1, ge=0, lt=1, description="share of words hidden in training")
+    layer_dropout: float = Field(0.2, ge=0, lt=1, description="between recurrent layers")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="on the state, shared in time")
+    weight_drop: float = Field(0.0, ge=0, lt=1, description="on the recurrent matrices")
+    zoneout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the last linear layer")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    blend: bool = Field(True, description="add the floor's scores, weighed on the validation part")
+    backend: str | None = Field(None, description="a kernel by name; the fastest one when null")
+
+
+class BatchConfig(Section):
+    """How the rows of an epoch become batches of nearly equal length."""
+
+    size: int | None = Field(64, ge=1, description="rows in a batch")
+    tokens: int | None = Field(None, ge=1, description="tokens in a batch, padding included")
+    balance: Literal["none", "weights", "sampler"] = Field(
+        "none", description="rare classes: weigh their loss, or draw them more often"
+    )
+
+
+class ClassifyConfig(Section):
+    """Every setting of a run; `config.yaml` holds them all."""
+
+    task: Literal["classify"] = "classify"
+    preset: str = "default"
+    several: bool | None = Field(
+        None, description="whether a text may have several labels; found when null"
+    )
+    valid: str | float = Field(0.1, description="a file, or the share of the data to hold out")
+    floor: bool = Field(True, description="measure a cheap linear model beside the network")
+    data: TextConfig = Field(default_factory=TextConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    batch: BatchConfig = Field(default_factory=BatchConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+
+COMMON = {
+    "cell": "model.cell",
+    "hidden": "model.hidden",
+    "depth": "model.depth",
+    "bidirectional": "model.bidirectional",
+    "vectors": "model.vectors",
+    "epochs": "training.epochs",
+    "minutes": "training.minutes",
+    "seed": "training.seed",
+    "device": "training.device",
+    "devices": "training.devices",
+}
+"""Short names of the settings that everybody changes."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # What every tutorial builds on IMDB: Maas et al. 2011's data, GloVe vectors, a packed
+    # two-layer bidirectional LSTM, last states, Adam, binary cross-entropy, best loss kept.
+    "bilstm-glove": {
+        "data.tokeniser.max_size": 25_000,
+        "data.tokeniser.min_count": 1,
+        "model.hidden": 256,
+        "model.depth": 2,
+        "model.segment": 0,
+        "model.pooling": "last",
+        "model.embedding": 100,
+        "model.embedding_dropout": 0.5,
+        "model.word_dropout": 0.0,
+        "model.layer_dropout": 0.5,
+        "model.dropout": 0.5,
+        "batch.size": 64,
+        "training.epochs": 5,
+        "training.optimiser": "adam",
+        "training.lr": 1e-3,
+        "training.betas": (0.9, 0.999),
+        "training.schedule": "constant",
+        "training.average": "none",
+        "training.clip": None,
+        "training.seed": 42,
+    },
+    # Deep residual blocks of a gated linear recurrence (Feng et al. 2024): long texts, no chopping.
+    "deep-mingru": {
+        "model.cell": "mingru",
+        "model.depth": 4,
+        "model.stack": "deep",
+        "model.segment": 0,
+    },
+}
+
+
+def configured(
+    preset: str, config: ClassifyConfig | Mapping[str, Any] | None, common: Mapping[str, Any]
+) -> ClassifyConfig:
+    """The settings of a preset with the user's laid over them.
+
+    Args:
+        preset: a name in `PRESETS`.
+        config: whole settings, or a nested or dotted mapping of some.
+        common: short names as in `COMMON`; entries that are None are left out.
+
+    Raises:
+        ConfigError: an unknown preset or setting, or an impossible value.
+    """
+    named: dict[str, Any] = {}
+    for name, value in common.items():
+        if name not in COMMON:
+            raise ConfigError(f'there is no setting "{name}".', hint=did_you_mean(name, COMMON))
+        if value is not None:
+            named[COMMON[name]] = value
+    given = config.model_dump() if isinstance(config, ClassifyConfig) else nested(config or {})
+    preset = str(given.get("preset", preset)) if preset == "default" else preset
+    if preset not in PRESETS:
+        raise ConfigError(f'there is no preset "{preset}".', hint=did_you_mean(preset, PRESETS))
+    layers = (nested(PRESETS[preset]), given, nested(named), {"preset": preset})
+    return checked(ClassifyConfig, merged(*layers))

@@ -1,0 +1,189 @@
+"""A text classifier as the training room wants it: batches, loss and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from elman.data import Batch, EncodedTexts, TextConfig, bucketed, collate, shortened_lengths
+from elman.tasks.blend import Scores, fit_blend, log_loss
+from elman.tasks.classify_config import BatchConfig, ClassifyConfig
+from elman.tasks.network import TextClassifier
+from elman.training import ParameterGroup, parameter_groups
+
+_ROWS = 256  # rows scored at a time
+
+
+@dataclass(frozen=True)
+class LazyBatches:
+    """An epoch's batches, each put together when it is asked for."""
+
+    texts: EncodedTexts
+    plan: Sequence[Sequence[int]]
+    config: TextConfig
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> Batch:
+        config = self.config
+        rows = self.plan[index]
+        return collate(
+            self.texts, rows, max_tokens=config.max_tokens, head_tail=config.head_tail
+        )
+
+
+def lengths_of(texts: EncodedTexts, config: TextConfig) -> NDArray[np.int64]:
+    """The steps of each row after shortening."""
+    return shortened_lengths(texts.lengths, config.max_tokens, config.head_tail)
+
+
+@torch.no_grad()
+def network_scores(network: TextClassifier, texts: EncodedTexts, config: TextConfig) -> Scores:
+    """`(rows, classes)` log-probabilities (logits with several labels), in evaluation mode."""
+    device = next(network.parameters()).device
+    training = network.training
+    network.eval()
+    count = len(texts.label_names)
+    result = np.zeros((len(texts), count))
+    plan = bucketed(
+        lengths_of(texts, config), batch_size=_ROWS, token_budget=65536, shuffle=False
+    )
+    for batch in (LazyBatches(texts, plan, config)[k] for k in range(len(plan))):
+        logits = network(batch.values.to(device), batch.lengths.to(device)).double()
+        result[batch.rows] = log_scores(logits, texts.several_labels).cpu().numpy()
+    network.train(training)
+    return result
+
+
+def log_scores(logits: Tensor, several: bool) -> Tensor:
+    """The network's outputs as one score a class: log-probabilities, or logits with several."""
+    if several:
+        return logits
+    if logits.shape[1] == 1:  # one output answers a yes/no question
+        logits = torch.cat([-logits, logits], dim=1) / 2
+    return functional.log_softmax(logits, dim=1)
+
+
+class ClassifierTraining:
+    """The `Trainable` of the text classifier.
+
+    Args:
+        network: what is trained.
+        train, valid: the encoded parts; `valid` may be empty.
+        floor: `(valid rows, classes)` scores of the floor, if it is blended in.
+        config: every setting.
+    """
+
+    monitor = "loss"
+    mode: Literal["max", "min"] = "min"
+
+    def __init__(
+        self,
+        network: TextClassifier,
+        train: EncodedTexts,
+        valid: EncodedTexts,
+        floor: Scores | None,
+        config: ClassifyConfig,
+    ) -> None:
+        self.model = network
+        self._train, self._valid = train, valid
+        self._floor = floor
+        self._config = config
+        self._weights = class_weights(train) if config.batch.balance == "weights" else None
+        self._targets = valid.targets(range(len(valid)))
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Weight decay on matrices only; none on the words' vectors."""
+        return parameter_groups(self.model)
+
+    def batches(self, epoch: int) -> LazyBatches:
+        """The batches of an epoch; their order depends on the seed and the epoch only."""
+        config = self._config
+        rows, seed = None, config.training.seed
+        if config.batch.balance == "sampler":
+            rows = balanced_rows(self._train, seed, epoch)
+        lengths = lengths_of(self._train, config.data)
+        plan = bucketed(
+            lengths if rows is None else lengths[rows],
+            batch_size=batch_rows(config.batch, len(self._train)),
+            token_budget=config.batch.tokens,
+            seed=seed,
+            epoch=epoch,
+        )
+        if rows is not None:
+            plan = [[int(rows[place]) for place in batch] for batch in plan]
+        return LazyBatches(self._train, plan, config.data)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, float]:
+        """Cross-entropy: over classes, or of each label alone when there may be several."""
+        logits = self.model(batch.values, batch.lengths)
+        weights = None if self._weights is None else self._weights.to(logits)
+        smoothing = self._config.model.label_smoothing
+        if self._train.several_labels:
+            target = batch.targets.to(logits)
+            loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights)
+            return loss, float(len(batch.rows))
+        if logits.shape[1] == 1:
+            target = batch.targets.to(logits)[:, None]
+            factor = None if weights is None else weights[batch.targets][:, None]
+            soft = target * (1 - smoothing) + smoothing / 2
+            loss = functional.binary_cross_entropy_with_logits(logits, soft, weight=factor)
+            return loss, float(len(batch.rows))
+        loss = functional.cross_entropy(
+            logits, batch.targets, weight=weights, label_smoothing=smoothing
+        )
+        return loss, float(len(batch.rows))
+
+    def validate(self) -> dict[str, float]:
+        """Loss and accuracy on the validation part, calibrated and blended as in the end."""
+        scores = network_scores(self.model, self._valid, self._config.data)
+        several = self._valid.several_labels
+        blend = fit_blend(scores, self._floor, self._targets, several=several)
+        mixed = blend.scores(scores, self._floor) / blend.temperature
+        found = {"loss": log_loss(mixed, self._targets, several)}
+        found["accuracy"] = share_right(mixed, self._targets, several)
+        if self._floor is not None:
+            found["network_accuracy"] = share_right(scores, self._targets, several)
+        return found
+
+
+def share_right(scores: Scores, targets: NDArray[Any], several: bool) -> float:
+    """The share of rows whose label is right; of label decisions with several."""
+    right = (scores > 0) == (targets > 0) if several else scores.argmax(axis=1) == targets
+    return float(right.mean()) if right.size else 0.0
+
+
+def batch_rows(config: BatchConfig, rows: int) -> int | None:
+    """Rows in a batch: small sets take smaller batches, so that an epoch has some 50 steps."""
+    if config.size is None:
+        return None
+    return max(8, min(config.size, rows // 50))
+
+
+def class_weights(texts: EncodedTexts) -> Tensor:
+    """One weight a class, so that every class weighs the same in the loss.
+
+    With several labels: how much a positive counts for, negatives over positives, at most 20.
+    """
+    counts = np.bincount(texts.label_ids, minlength=len(texts.label_names)).clip(min=1)
+    if texts.several_labels:
+        return torch.tensor(((len(texts) - counts) / counts).clip(0.05, 20), dtype=torch.float32)
+    return torch.tensor(len(texts) / (len(counts) * counts), dtype=torch.float32)
+
+
+def balanced_rows(texts: EncodedTexts, seed: int, epoch: int) -> NDArray[np.int64]:
+    """As many rows as the set has, drawn so that every class comes up equally often."""
+    random = np.random.default_rng([seed, epoch, 0xBA1A])
+    counts = np.bincount(texts.label_ids, minlength=len(texts.label_names)).clip(min=1)
+    weight = np.array([max((1 / counts[k] for k in label), default=0.0) for label in texts.labels])
+    if weight.sum() == 0:
+        return np.arange(len(texts))
+    return random.choice(len(texts), size=len(texts), p=weight / weight.sum())

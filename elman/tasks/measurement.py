@@ -1,0 +1,146 @@
+"""What is measured of a trained classifier, and how it is written down in `result.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import elman
+from elman.metrics import (
+    classification_report,
+    compare_marks_with_floor,
+    compare_with_floor,
+    label_marks,
+    summarise_folds,
+)
+from elman.tasks.blend import Scores, scores_of
+from elman.tasks.fitted import Fitted, parameter_count
+from elman.tasks.floor import Floor
+from elman.tasks.result import CrossValidation, Evaluation
+from elman.tasks.run import FORMAT, now
+from elman.tasks.texts import LabelledTexts, encoded, facts
+
+_FLOOR_METRICS = ("metrics", "intervals")
+
+
+def measured(
+    fitted: Fitted, texts: LabelledTexts, split: str, seed: int, floor: Floor | None
+) -> Evaluation:
+    """The classifier on labelled texts, beside its floor on the same rows.
+
+    Args:
+        split: what these rows are called, "valid" or "test".
+        seed: of the bootstrap.
+        floor: the floor, also when it is not blended in; None leaves the comparison out.
+    """
+    numbers = encoded(texts, fitted.tokeniser, fitted.classes, fitted.config.data)
+    network = fitted.network_scores(numbers)
+    beside = floor.probabilities(texts.texts()) if floor is not None else None
+    scores = None if beside is None else scores_of(beside, fitted.several)
+    blend = fitted.blend
+    plain = blend.probabilities(network, scores, calibrated=False)
+    report = _report(fitted, texts, plain, blend.temperature, split, seed)
+    alone = blend.probabilities(network, None, calibrated=False)
+    report["network_alone"] = _accuracy(fitted, texts.truth(), alone)
+    report["floor_share"] = blend.share
+    data = facts(texts, numbers, fitted.tokeniser.unknown_id)
+    if floor is None or beside is None:
+        return Evaluation(report, data)
+    return Evaluation(
+        report,
+        data,
+        floor_facts(floor, _report(fitted, texts, beside, 1.0, split, seed)),
+        _comparison(fitted, texts.truth(), plain, beside, seed),
+    )
+
+
+def floor_facts(floor: Floor, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What `result.json` says about the floor."""
+    return {
+        "name": floor.name,
+        "settings": floor.settings,
+        "seconds": floor.seconds,
+        **{name: report[name] for name in _FLOOR_METRICS},
+    }
+
+
+def document(
+    fitted: Fitted,
+    name: str,
+    data: Mapping[str, Any],
+    evaluation: Evaluation,
+    seconds: float,
+    command: str,
+) -> dict[str, Any]:
+    """The content of `result.json`, format 1."""
+    time = int(min(data["train"]["tokens"]["max"], 400)) or 1
+    plan = getattr(fitted.network.recurrent, "plan", None)
+    return {
+        "format": FORMAT,
+        "elman": elman.__version__,
+        "task": "classify",
+        "name": name,
+        "created": now(),
+        "seconds": seconds,
+        "command": command,
+        "data": dict(data),
+        "model": {
+            "parameters": parameter_count(fitted.network),
+            "cell": fitted.config.model.cell,
+            "plan": str(plan(64, time)) if plan is not None else "",
+            "summary": repr(fitted.network),
+            "vocabulary": fitted.network.embedding.num_embeddings,
+        },
+        "evaluation": dict(evaluation.facts),
+        "floor": dict(evaluation.floor) if evaluation.floor else None,
+        "comparison": dict(evaluation.comparison) if evaluation.comparison else None,
+    }
+
+
+def averaged(folds: Sequence[Evaluation]) -> CrossValidation:
+    """Mean and spread of every measure over the folds, and the floor's mean beside them."""
+    found = summarise_folds([fold.metrics for fold in folds])
+    floors = [fold.floor["metrics"] for fold in folds if fold.floor is not None]
+    floor_mean = summarise_folds(floors)["mean"] if len(floors) == len(folds) else None
+    return CrossValidation(tuple(folds), found["mean"], found["std"], floor_mean)
+
+
+def _report(
+    fitted: Fitted,
+    texts: LabelledTexts,
+    probabilities: Scores,
+    temperature: float,
+    split: str,
+    seed: int,
+) -> dict[str, Any]:
+    report = classification_report(
+        texts.truth(),
+        probabilities,
+        fitted.classes,
+        split=split,
+        temperature=temperature,
+        several=fitted.several,
+        where=[str(row) for row in range(len(texts))],
+        seed=seed,
+    )
+    found = texts.at([int(error["where"]) for error in report["worst"]])
+    for error in report["worst"]:
+        text, error["where"] = found[int(error["where"])]
+        error["text"] = text if len(text) <= 1000 else text[:1000] + "…"
+    return report
+
+
+def _comparison(
+    fitted: Fitted, truth: Sequence[Any], model: Scores, floor: Scores, seed: int
+) -> dict[str, Any]:
+    ours, theirs = fitted.labels(model), fitted.labels(floor)
+    if not fitted.several:
+        return compare_with_floor(truth, ours, theirs, seed=seed)
+    marks = [label_marks(labels, fitted.classes) for labels in (truth, ours, theirs)]
+    return compare_marks_with_floor(*marks, seed=seed)
+
+
+def _accuracy(fitted: Fitted, truth: Sequence[Any], probabilities: Scores) -> float:
+    labels = fitted.labels(probabilities)
+    same = [set(a) == set(b) if fitted.several else a == b for a, b in zip(truth, labels, strict=True)]
+    return sum(same) / max(1, len(same))

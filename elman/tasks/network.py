@@ -1,0 +1,106 @@
+"""The text classifier's network: words -> recurrent layers -> pooling -> classes.
+
+    tokens -> embedding -> [chop] -> recurrent stack -> [join] -> pooling -> dropout -> linear
+
+One output answers a yes/no question; otherwise there is one output a class.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from elman.cells import Cell
+from elman.nn import Recurrent
+from elman.nn.block import Deep
+from elman.nn.dropout import SharedDropout, WordDropout
+from elman.nn.pooling import Pooling
+from elman.nn.segments import chop, join
+from elman.tasks.classify_config import ModelConfig
+
+
+class TextClassifier(nn.Module):
+    """Texts as token numbers in, one score a class out.
+
+    Args:
+        config: the sizes and strengths.
+        cell: the recurrence.
+        vocabulary: the number of tokens; 0 is padding, 1 an unknown word.
+        outputs: the number of scores: one a class, one alone for a yes/no question.
+        dimension: the size of a word's vector; the settings' unless vectors were read.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        cell: Cell,
+        vocabulary: int,
+        outputs: int,
+        *,
+        dimension: int | None = None,
+    ) -> None:
+        super().__init__()
+        size = dimension or config.embedding
+        self.segment = config.segment
+        self.word_dropout = WordDropout(config.word_dropout)
+        self.embedding = nn.Embedding(vocabulary, size, padding_idx=0)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        with torch.no_grad():
+            self.embedding.weight[0].zero_()
+        self.embedding_dropout = SharedDropout(config.embedding_dropout)
+        self.recurrent = recurrent_stack(config, cell, size)
+        width = config.hidden * (1 if config.stack == "deep" else 1 + config.bidirectional)
+        both = config.bidirectional and config.stack != "deep"
+        self.pooling = Pooling(config.pooling, width, bidirectional=both)
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(self.pooling.output_size, outputs)
+
+    def take_vectors(self, vectors: Tensor, *, freeze: bool) -> None:
+        """Starts the words' vectors from `(vocabulary, size)`; `freeze` keeps them as they are."""
+        with torch.no_grad():
+            self.embedding.weight.copy_(vectors)
+        self.embedding.weight.requires_grad_(not freeze)
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """`values`: `(time, batch)` token numbers, `lengths`: `(batch,)` -> `(batch, outputs)`."""
+        time, batch = values.shape
+        x = self.embedding_dropout(self.embedding(self.word_dropout(values)))
+        if self.segment:
+            x, real = chop(x, lengths, self.segment)
+        else:
+            real = lengths
+        y, _ = self.recurrent(x, lengths=real)
+        pooled = self.pooling(join(y, time, batch), lengths)
+        return self.linear(self.dropout(pooled))
+
+
+def recurrent_stack(config: ModelConfig, cell: Cell, input_size: int) -> nn.Module:
+    """The recurrent part of the settings, from vectors of `input_size`."""
+    if config.stack == "deep":
+        return Deep(
+            cell,
+            input_size,
+            config.hidden,
+            depth=config.depth,
+            bidirectional=config.bidirectional,
+            dropout=config.layer_dropout,
+            init=config.init,
+            hyperparameters=config.hyperparameters,
+            backend=config.backend,
+        )
+    return Recurrent(
+        cell,
+        input_size,
+        config.hidden,
+        depth=config.depth,
+        bidirectional=config.bidirectional,
+        dropout=config.layer_dropout,
+        recurrent_dropout=config.recurrent_dropout,
+        weight_drop=config.weight_drop,
+        zoneout=config.zoneout,
+        layer_norm=config.layer_norm,
+        residual=config.stack == "residual",
+        init=config.init,
+        hyperparameters=config.hyperparameters,
+        backend=config.backend,
+    )

@@ -1,0 +1,206 @@
+"""From the files to what a classifier is trained on: split, tokeniser, numbers, floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elman.data import (
+    EncodedTexts,
+    Tokeniser,
+    build_tokeniser,
+    class_names,
+    load_tokeniser,
+    stratified_split,
+)
+from elman.errors import ConfigError, DataError, RunError
+from elman.files import read_json, write_json
+from elman.tasks.blend import Scores, scores_of
+from elman.tasks.classify_config import ClassifyConfig
+from elman.tasks.floor import Floor, fit_floor
+from elman.tasks.texts import LabelledTexts, encoded, read_labelled
+
+Say = Callable[[str], None]
+Source = str | PathLike[str] | LabelledTexts
+
+PREPARED = "prepared.json"
+
+
+@dataclass
+class Prepared:
+    """Everything that training needs, made from the files.
+
+    Attributes:
+        train, valid: the rows of both parts; `held_out` is the share that `valid` was split off
+            by, or None when it is a file of its own.
+        classes: every label of the training part, in the order of the scores.
+        numbers_train, numbers_valid: the same rows as token numbers.
+        floor: the classical model; None when it is switched off.
+    """
+
+    train: LabelledTexts
+    valid: LabelledTexts
+    held_out: float | None
+    classes: tuple[str, ...]
+    tokeniser: Tokeniser
+    numbers_train: EncodedTexts
+    numbers_valid: EncodedTexts
+    floor: Floor | None = None
+    columns: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels."""
+        return self.train.several
+
+    def floor_scores(self) -> Scores | None:
+        """The floor's scores on the validation part."""
+        if self.floor is None or not len(self.valid):
+            return None
+        return scores_of(self.floor.probabilities(self.valid.texts()), self.several)
+
+
+def prepare(
+    config: ClassifyConfig,
+    data: Source,
+    valid: Source | float | None,
+    folder: Path | None,
+    say: Say,
+) -> Prepared:
+    """Reads, splits, encodes and fits the floor; in a run's `folder` the parts are kept.
+
+    Raises:
+        DataError: the files cannot be used.
+        ConfigError: an impossible share to hold out.
+        RunError: the folder's run was begun with other data.
+    """
+    whole = data if isinstance(data, LabelledTexts) else _read(data, config, say)
+    classes = tuple(class_names(whole.counts(), str(whole.examples.facts.get("path"))))
+    columns = {name: whole.examples.facts.get(name) for name in ("text", "label")}
+    train, held, share = _split(config, whole, valid, columns)
+    _require_text(train)
+    fingerprints = {"train": train.examples.fingerprint(), "valid": held.examples.fingerprint()}
+    begun = folder is not None and (folder / PREPARED).exists()
+    if folder is not None:
+        _same_data(folder, fingerprints)
+    if begun and folder is not None:
+        tokeniser: Tokeniser = load_tokeniser(folder)
+    else:
+        tokeniser = build_tokeniser(train.texts(), config.data.tokeniser)
+    made = Prepared(
+        train,
+        held,
+        share,
+        classes,
+        tokeniser,
+        encoded(train, tokeniser, classes, config.data),
+        encoded(held, tokeniser, classes, config.data),
+        columns=columns,
+    )
+    if len(made.numbers_train.ids) == 0:
+        raise DataError(
+            "no text of the training part holds a word.",
+            where=str(whole.examples.facts.get("path")),
+            hint="Name the column of the texts with --text.",
+        )
+    made.floor = _floor(config, made, folder if begun else None, say)
+    if folder is not None and not begun:
+        _keep(made, folder, fingerprints)
+    return made
+
+
+def _read(data: str | PathLike[str], config: ClassifyConfig, say: Say) -> LabelledTexts:
+    texts = read_labelled(data, config.data, several=config.several)
+    found = texts.examples.facts
+    how = ", ".join(str(found[key]) for key in ("format", "compression") if found.get(key))
+    columns = f'text "{found.get("text")}", label "{found.get("label")}"'
+    say(f"{len(texts)} rows of {len(texts.counts())} classes from {found.get('path')} ({how}; {columns})")
+    return texts
+
+
+def _split(
+    config: ClassifyConfig,
+    whole: LabelledTexts,
+    valid: Source | float | None,
+    columns: dict[str, str | None],
+) -> tuple[LabelledTexts, LabelledTexts, float | None]:
+    chosen = config.valid if valid is None else valid
+    if isinstance(chosen, str) and _number(chosen) is not None:
+        chosen = _number(chosen)
+    if isinstance(chosen, LabelledTexts):
+        return whole, chosen, None
+    if isinstance(chosen, int | float):
+        share = float(chosen)
+        if not 0 < share < 1:
+            raise ConfigError(
+                f"got a share of {share:g} to validate on, wanted one between 0 and 1.",
+                where="valid",
+            )
+        kept, off = stratified_split(whole.labels, share, config.training.seed)
+        return whole.select(kept), whole.select(off), share
+    assert chosen is not None
+    several = whole.several
+    return whole, read_labelled(chosen, config.data, columns=columns, several=several), None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _require_text(texts: LabelledTexts) -> None:
+    if not any(text.strip() for text in texts.texts()):
+        raise DataError(
+            "every text is empty.",
+            where=str(texts.examples.facts.get("path")),
+            hint="Name the column of the texts with --text.",
+        )
+
+
+def _same_data(folder: Path, fingerprints: dict[str, str]) -> None:
+    path = folder / PREPARED
+    if not path.exists():
+        return
+    before = read_json(path)
+    for part, fingerprint in fingerprints.items():
+        if before.get(part) != fingerprint:
+            raise RunError(
+                f"the {part} data is not what the run was begun with.",
+                where=str(folder),
+                hint="Give the same files, or begin a new run with another --out.",
+            )
+
+
+def _floor(config: ClassifyConfig, made: Prepared, kept: Path | None, say: Say) -> Floor | None:
+    if not config.floor:
+        return None
+    if kept is not None and (kept / "floor.json").exists():
+        return Floor.load(kept)
+    floor = fit_floor(
+        made.train.texts(),
+        made.train.truth(),
+        made.valid.texts(),
+        made.valid.truth(),
+        classes=made.classes,
+        several=made.several,
+        seed=config.training.seed,
+    )
+    scores = scores_of(floor.probabilities(made.valid.texts()), made.several)
+    targets = made.numbers_valid.targets(range(len(made.valid)))
+    right = np.mean((scores > 0) == (targets > 0) if made.several else scores.argmax(1) == targets)
+    say(f"floor: {floor.name}, {100 * right:.1f} % right on the validation part ({floor.seconds:.0f} s)")
+    return floor
+
+
+def _keep(made: Prepared, folder: Path, fingerprints: dict[str, Any]) -> None:
+    made.tokeniser.save(folder)
+    if made.floor is not None:
+        made.floor.save(folder)
+    write_json(folder / PREPARED, fingerprints)

@@ -1,0 +1,142 @@
+"""Labelled texts of a file as a task uses them: read once, then streamed by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from elman.data import (
+    EncodedTexts,
+    Examples,
+    TextConfig,
+    Tokeniser,
+    count_labels,
+    encode,
+    read_examples,
+)
+from elman.errors import DataError
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """A file's rows: the labels in memory, the texts read again whenever they are needed.
+
+    `rows` restricts a set to some of the file's rows (a split, a fold).
+    """
+
+    examples: Examples
+    labels: tuple[tuple[str, ...], ...]
+    several: bool
+    rows: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def source(self) -> Any:
+        """What to iterate over: all examples or the chosen rows."""
+        return self.examples if self.rows is None else self.examples.select(self.rows)
+
+    def texts(self) -> Iterator[str]:
+        """The texts, read in a stream."""
+        return self.source.texts()
+
+    def select(self, rows: Sequence[int]) -> LabelledTexts:
+        """The rows at these positions, in the order of the file."""
+        chosen = sorted(rows)
+        places = chosen if self.rows is None else [self.rows[row] for row in chosen]
+        labels = tuple(self.labels[row] for row in chosen)
+        return LabelledTexts(self.examples, labels, self.several, tuple(places))
+
+    def truth(self) -> list[Any]:
+        """Each row's label, or its labels when there may be several."""
+        return list(self.labels) if self.several else [label[0] for label in self.labels]
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each class."""
+        return dict(count_labels(self.labels))
+
+    def at(self, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """Text and place of some rows, by their position in this set."""
+        wanted = set(rows)
+        found: dict[int, tuple[str, str]] = {}
+        for position, example in enumerate(self.source):
+            if position in wanted:
+                found[position] = (example.text, example.where)
+                if len(found) == len(wanted):
+                    break
+        return found
+
+
+def read_labelled(
+    path: str | PathLike[str],
+    config: TextConfig,
+    *,
+    columns: Mapping[str, str | None] | None = None,
+    several: bool | None = None,
+) -> LabelledTexts:
+    """The labelled texts in `path`.
+
+    Args:
+        path: a file or folder; "-" reads standard input.
+        config: how to read it.
+        columns: `text` and `label` columns that were found in the training file, used where the
+            settings name none, if this file has them.
+        several: whether a row may have several labels; None leaves it to the file.
+
+    Raises:
+        DataError: the file or a row cannot be used.
+    """
+    options = config.model_dump(exclude={"tokeniser", "max_tokens", "head_tail"})
+    for name, column in (columns or {}).items():
+        if options.get(name) is None:
+            options[name] = column
+    examples = read_examples(path, **options)
+    labels = tuple(example.labels for example in examples)
+    found = examples.several_labels if several is None else several
+    if not found:
+        wrong = next((row for row, label in enumerate(labels) if len(label) != 1), None)
+        if wrong is not None:
+            raise DataError(
+                f"row {wrong + 1} has {len(labels[wrong])} labels, wanted one.",
+                where=str(examples.facts.get("path")),
+                hint="Use --several true if texts may have several labels.",
+            )
+    return LabelledTexts(examples, labels, found)
+
+
+def encoded(
+    texts: LabelledTexts, tokeniser: Tokeniser, classes: Sequence[str], config: TextConfig
+) -> EncodedTexts:
+    """The texts as numbers."""
+    return encode(texts.source, tokeniser, classes, several_labels=texts.several)
+
+
+def facts(
+    texts: LabelledTexts, numbers: EncodedTexts, unknown: int, **more: Any
+) -> dict[str, Any]:
+    """What `result.json` says about a set: file, rows, fingerprint, classes, tokens."""
+    found = texts.examples.facts
+    lengths = numbers.lengths
+    total = int(lengths.sum())
+    keys = ("path", "format", "encoding", "delimiter", "compression", "text", "label")
+    return {
+        **{key: found.get(key) for key in keys},
+        "path": str(found.get("path")),
+        "rows": len(texts),
+        "fingerprint": texts.examples.fingerprint(),
+        "classes": texts.counts(),
+        "tokens": {
+            "total": total,
+            "mean": float(lengths.mean()) if len(lengths) else 0.0,
+            "median": float(np.median(lengths)) if len(lengths) else 0.0,
+            "p95": float(np.quantile(lengths, 0.95)) if len(lengths) else 0.0,
+            "max": int(lengths.max(initial=0)),
+        },
+        "unknown_share": float((numbers.ids == unknown).sum() / total) if total else 0.0,
+        **more,
+    }

@@ -1,0 +1,72 @@
+"""Running commands in this process, and a small trained run to run them on."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from elman.cli.app import main
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Answer]
+
+
+@pytest.fixture()
+def elman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs `elman WORDS...` in this process, with `stdin` as its standard input."""
+    monkeypatch.delenv("ELMAN_TRACEBACK", raising=False)
+
+    def run(*words: object, stdin: bytes = b"") -> Answer:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        caught = capsys.readouterr()
+        return Answer(code, caught.out, caught.err)
+
+    return run
+
+
+def write_films(path: Path, rows: int = 80) -> Path:
+    """A table `text,label` that a small model learns at once."""
+    lines = ["text,label"]
+    for number in range(rows):
+        kind = "good" if number % 2 else "bad"
+        word = ("lovely", "awful")[kind == "bad"]
+        lines.append(f"{word} film number {number},{kind}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+SMALL = ("--hidden", "4", "--epochs", "1", "--model.embedding", "4", "--seed", "1")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_films(folder / "films.csv")
+    words = ["train", "classify", str(data), *SMALL, "--out", str(folder / "run")]
+    assert main(words) == 0
+    return folder / "run"
+
+
+@pytest.fixture()
+def a_run(trained: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the finished run that a test may change."""
+    shutil.copytree(trained, tmp_path / "run")
+    yield tmp_path / "run"
