@@ -46,6 +46,7 @@ _COMMANDS = {
     ("data", "fetch"): ("data:fetch", "Download a set from its publisher."),
     ("demo",): ("demo:demo", "Train a small classifier on data that comes along."),
 }
+_STDIN = "\0-"  # no word of a command can hold a null character
 _INTERNAL = (
     "This is a mistake of elman's own. Run the command again with --traceback to see where it "
     "happened, and please report it."
@@ -81,8 +82,12 @@ def command_paths() -> list[tuple[str, ...]]:
 def _call(words: list[str]) -> int:
     words, overrides = _overrides(words)
     _check_names(words)
+    # The parser takes a lone "-" for an option.
+    hidden = [_STDIN if word == "-" else word for word in words]
     parser = _parser(words)
-    command, bound, ignored = parser.parse_args(words, exit_on_error=False, print_error=False)
+    command, bound, ignored = parser.parse_args(hidden, exit_on_error=False, print_error=False)
+    for name, value in bound.arguments.items():
+        bound.arguments[name] = _with_dash(value)
     if "overrides" in ignored:
         bound.arguments["overrides"] = overrides
     elif overrides:
@@ -90,6 +95,12 @@ def _call(words: list[str]) -> int:
         raise _UsageError(f'Unknown option "--{name}": only `train` takes dotted settings.')
     result = command(*bound.args, **bound.kwargs)
     return result if isinstance(result, int) else 0
+
+
+def _with_dash(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_with_dash(item) for item in value)
+    return "-" if value == _STDIN else value
 
 
 def _parser(words: Sequence[str]) -> App:

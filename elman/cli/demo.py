@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 import elman
 from elman.cli.demo_names import LANGUAGES, write_names
-from elman.cli.output import number, say, show, show_json, table
+from elman.cli.output import number, say, show, table
 from elman.cli.progress import watching
-from elman.cli.train import show_result, write_report
+from elman.cli.train import finish
 
 # Names that stand in none of the lists.
 _UNSEEN = (
@@ -56,12 +56,15 @@ def demo(
             out=folder,
             on_event=on_event,
         )
-    report = write_report(folder)
     predictions = result.task.predict(list(_UNSEEN))
     if json:
-        show_json({**result.summary(), "predictions": [item.as_dict() for item in predictions]})
+        finish(
+            {**result.summary(), "predictions": [item.as_dict() for item in predictions]},
+            folder,
+            json=True,
+        )
         return
     rows = [[item.text, item.label, number(item.probability, 2)] for item in predictions]
     show(table(rows))
     show()
-    show_result(result.summary(), folder, report)
+    finish(result.summary(), folder, json=False)

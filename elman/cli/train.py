@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import elman
-from elman.cli.output import duration, number, say, show, show_json, table
+from elman.cli.output import duration, number, show, show_json, table
 from elman.cli.progress import watching
 from elman.cli.settings import read_settings
 from elman.errors import ConfigError, ElmanError
@@ -100,11 +100,7 @@ def classify(
         result = task.fit(
             data, valid=share, test=test, out=folder, resume=resume, on_event=on_event
         )
-    report = write_report(folder)
-    if json:
-        show_json(result.summary())
-    else:
-        show_result(result.summary(), folder, report)
+    finish(result.summary(), folder, json=json)
 
 
 def _cross_validate(task: elman.Classifier, data: str, folds: int, json: bool) -> None:
@@ -140,8 +136,30 @@ def show_measures(document: Mapping[str, Any]) -> None:
         show(comparison["sentence"])
 
 
-def show_result(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
-    """Prints what a training gave: measures, floor, where the run is and what to do with it."""
+def finish(document: Mapping[str, Any], folder: Path, *, json: bool) -> None:
+    """Writes the report of a finished training and prints what came out.
+
+    Raises:
+        ElmanError: the report could not be written; the result is printed before.
+    """
+    report: Path | None = None
+    failure: ElmanError | None = None
+    try:
+        report = elman.diagnostics.write_report(folder)
+    except ElmanError as error:
+        failure = error
+    if json:
+        show_json(document)
+    else:
+        _show_result(document, folder, report)
+    if failure is not None:
+        raise ElmanError(
+            f"the run is complete, but its report was not written: {failure}",
+            hint=f"Write it later with `elman report {shlex.quote(str(folder))}`.",
+        ) from failure
+
+
+def _show_result(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
     show_measures(document)
     run = shlex.quote(str(folder))
     show()
@@ -150,15 +168,6 @@ def show_result(document: Mapping[str, Any], folder: Path, report: Path | None) 
         show(f"report  {report}")
     show(f"next    elman predict {run} 'your text'")
     show(f"        elman evaluate {run} other.csv")
-
-
-def write_report(folder: Path) -> Path | None:
-    """The run's report; a report that cannot be written must not spoil a finished training."""
-    try:
-        return elman.diagnostics.write_report(folder)
-    except ElmanError as error:
-        say(f"elman: the report was not written: {error}")
-        return None
 
 
 def _share(valid: str | None) -> str | float | None:

@@ -57,8 +57,8 @@ def bucketed(
         seed, epoch: what the order of an epoch depends on.
         shuffle: False gives the longest rows first, in a fixed order (evaluation).
         rank, world: this process's share; every rank gets the same number of batches, and batches
-            of one step are of like size. A batch is halved where the number does not divide; only
-            with fewer rows than processes does a row appear twice.
+            of one step are of like size. The fullest batches are halved until the number divides;
+            where every batch is one row already, a few rows appear twice.
 
     Raises:
         ConfigError: neither limit is given, or one is smaller than 1.
@@ -110,7 +110,7 @@ def _divide(batches: list[list[int]], world: int) -> list[list[int]]:
     while batches and len(batches) % world:
         place = max(range(len(batches)), key=lambda index: len(batches[index]))
         batch = batches[place]
-        if len(batch) < 2:  # fewer rows than processes
+        if len(batch) < 2:
             batches.append(batch)
             continue
         batches[place : place + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]

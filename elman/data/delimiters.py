@@ -120,6 +120,9 @@ def _rank(found: Sniffed, extension: str) -> tuple[Any, ...]:
         found.fields > 1 and (found.agreement >= 0.9 or delimiter == hint),
         _known(found.rows) > 0 and found.fields > 1,
         exact,
+        # Quotes that mean nothing are believed only when every row then agrees; otherwise the
+        # reader had better name the quote that never closes.
+        found.dialect.quoting != "none",
         round(found.agreement, 2),
         delimiter == hint,
         -("quotes", "backslash", "none").index(found.dialect.quoting),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from elman.data.config import TokeniserConfig
@@ -138,3 +142,34 @@ def trainer(level: str, config: TokeniserConfig) -> Any:
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         return trainers.BpeTrainer(initial_alphabet=alphabet, **common)
     return trainers.WordLevelTrainer(**common)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Has the library train on one thread: several sum in an order of their own."""
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def ordered(learner: Tokenizer) -> Any:
+    """The unigram model of `learner` with its pieces by score, then by spelling.
+
+    The library sums probabilities in no fixed order, so that the last digits of a score, and with
+    them the order of equal pieces, differ from run to run; three decimals do not when it runs on
+    one thread (`one_thread`).
+    """
+    from tokenizers import models
+
+    pieces: list[tuple[str, float]] = [
+        (piece, round(score, 3)) for piece, score in json.loads(learner.to_str())["model"]["vocab"]
+    ]
+    learnt = sorted(pieces[len(RESERVED) :], key=lambda item: (-item[1], item[0]))
+    return models.Unigram([*pieces[: len(RESERVED)], *learnt], unk_id=1, byte_fallback=False)

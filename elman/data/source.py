@@ -9,6 +9,7 @@ import lzma
 import os
 import sys
 import tempfile
+import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,7 @@ class Unpacked:
         try:
             beginning = cast("Any", raw).peek(6)[:6]
         except OSError as error:
+            raw.close()
             raise DataError(explain(error, where, "read").message) from error
         self.compression = compression_of(beginning)
         self._stream = _unpack(raw, self.compression)
@@ -210,6 +212,7 @@ class Source:
         if self.standard_input:
             if self._copy is None:
                 self._copy = _copy_of_input()
+                weakref.finalize(self, self._copy.close)
             os.lseek(self._copy.fileno(), 0, os.SEEK_SET)
             raw = cast("IO[bytes]", os.fdopen(os.dup(self._copy.fileno()), "rb"))
         else:

@@ -53,6 +53,8 @@ def read_rows(
     Raises:
         DataError: the file is missing, empty, binary, or not in the format; also while iterating.
     """
+    if not os.fspath(path):
+        raise DataError("the path is empty.", hint="Name a file, a folder or - for standard input.")
     asked = asked or Asked()
     wanted = format or asked.format
     if wanted is not None and wanted not in FORMATS:

@@ -9,12 +9,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from elman.data.config import TokeniserConfig
-from elman.data.pipelines import RESERVED, assemble, blank_model, byte_model, trainer
+from elman.data.pipelines import (
+    RESERVED,
+    assemble,
+    blank_model,
+    byte_model,
+    one_thread,
+    ordered,
+    trainer,
+)
 from elman.errors import DataError, MissingExtraError, RunError
 from elman.files import read_json, write_json, write_text
 
@@ -185,7 +194,7 @@ def load_tokeniser(folder: str | os.PathLike[str]) -> TextTokeniser:
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"cannot read it: {error.strerror}.", where=os.fspath(path)) from error
-    except Exception as error:  # the library raises plain Exception
+    except Exception as error:  # noqa: BLE001 - the library raises plain Exception
         raise RunError(f"not a tokeniser: {_first_line(error)}.", where=os.fspath(path)) from None
     if tokenizer.get_vocab_size() != size or tokenizer.id_to_token(0) != RESERVED[0]:
         raise RunError(
@@ -223,13 +232,14 @@ def build_tokeniser(texts: Iterable[str], config: TokeniserConfig | None = None)
     learner = assemble(blank_model(level), level, config)
     ready = (_ready(text, cut) for text in stream)
     try:
-        learner.train_from_iterator(_blocks(ready), trainer(level, config))
-        model = learner.model
+        with one_thread() if level == "unigram" else nullcontext():
+            learner.train_from_iterator(_blocks(ready), trainer(level, config))
+        model = ordered(learner) if level == "unigram" else learner.model
         if learner.get_vocab_size() < len(RESERVED):
             raise ValueError("no piece occurs in them")
     except (DataError, OSError):
         raise
-    except Exception as error:  # the library raises plain Exception
+    except Exception as error:
         if type(error).__module__.startswith("elman"):
             raise
         raise DataError(

@@ -113,8 +113,8 @@ def _limits(record: RunRecord) -> list[str]:
     ]
     if record.evaluation.get("split") != "test":
         told.append(
-            "Measured on the validation part, which chose the best weights: expect slightly less on "
-            "new data. Measure on a file that was not used with `elman evaluate`."
+            "Measured on the validation part, which chose the best weights: expect slightly less "
+            "on new data. Measure on a file that was not used with `elman evaluate`."
         )
     weakest = _weakest(record.evaluation.get("per_class") or [])
     if weakest:

@@ -7,6 +7,7 @@ from typing import Any
 
 from elman.diagnostics import pictures, words
 from elman.diagnostics.commands import commands
+from elman.diagnostics.drawing import svg
 from elman.diagnostics.markup import bar, chart, code, facts, fold, heading, table
 from elman.diagnostics.run_record import Facts, RunRecord, section
 from elman.diagnostics.sources import sources
@@ -29,7 +30,7 @@ def data(record: RunRecord) -> str:
     lengths = ""
     if draw:
         caption = "Tokens in a training text"
-        lengths = chart(caption, pictures.svg(draw, "lengths", (4.6, 2.8)))
+        lengths = chart(caption, svg(draw, "lengths", (4.6, 2.8)))
     told = facts(
         (
             ("Tokens", words.count(length.get("total"))),
@@ -117,9 +118,9 @@ def model(record: RunRecord) -> str:
     if not found and not right:
         return ""
     beside = f"<h3>The floor</h3>{right}" if right else ""
-    return (
-        f'{heading("model", "Model")}<div class="two"><div>{inner}</div><div>{beside}</div></div>'
-    )
+    left = f"<h3>The network</h3>{inner}"
+    title = heading("model", "Model")
+    return f'{title}<div class="two"><div>{left}</div><div>{beside}</div></div>'
 
 
 def _floor(floor: Facts) -> str:

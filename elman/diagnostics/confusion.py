@@ -47,6 +47,7 @@ def _table(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
         )
         rows.append(f'<tr><th title="{esc(label)}">{esc(clip(label, 24))}</th>{cells}</tr>')
     kind = "confusion turned" if turned else "confusion"
+    kind += " few" if len(labels) <= 6 else ""
     return (
         f'<div class="wide"><table class="{kind}"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -62,7 +63,7 @@ def _cell(cell: int, share: float, told: str) -> str:
 
 
 def _map(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
-    """An SVG of coloured squares; only cells with rows are drawn, each says its numbers on touch."""
+    """An SVG of coloured squares; only cells with rows are drawn, each with its numbers."""
     side, margin = 13, 108
     size = margin + side * len(labels)
     parts = [

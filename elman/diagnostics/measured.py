@@ -7,11 +7,13 @@ from typing import Any
 
 from elman.diagnostics import pictures, words
 from elman.diagnostics.confusion import confusion_section
-from elman.diagnostics.markup import Markup, bar, chart, facts, heading, table
+from elman.diagnostics.drawing import svg
+from elman.diagnostics.markup import Markup, bar, chart, facts, fold, heading, table
 from elman.diagnostics.run_record import RunRecord
 from elman.diagnostics.words import esc
 
 _TEXT = 420  # characters of a worst error that are shown
+_OPEN = 10  # errors that are shown without a click
 _SHOWN = ("accuracy", "macro_f1", "micro_f1", "roc_auc", "log_loss", "ece")
 
 
@@ -26,7 +28,7 @@ def tiles(record: RunRecord) -> str:
         more = []
         told = words.interval(name, intervals.get(name))
         if told:
-            more.append(f"95 %: {told}")
+            more.append(f"95 %: {told.removesuffix(' %')}")
         if isinstance(floor.get(name), int | float):
             more.append(f"floor {words.figure(name, floor[name])}")
         boxes.append((words.title(name), words.figure(name, metrics[name]), more))
@@ -52,11 +54,10 @@ def beside_floor(record: RunRecord) -> str:
     for name, value in metrics.items():
         if value is None and floor.get(name) is None:
             continue
-        pair = [value, floor.get(name)]
-        cells: list[Any] = [words.figure(name, one) for one in pair]
-        if all(isinstance(one, int | float) for one in pair) and pair[0] != pair[1]:
-            best = (pair[0] < pair[1]) == (name in words.LESS_IS_MORE)
-            place = 0 if best else 1
+        base = floor.get(name)
+        cells: list[Any] = [words.figure(name, one) for one in (value, base)]
+        if isinstance(value, int | float) and isinstance(base, int | float) and value != base:
+            place = 0 if (value < base) == (name in words.LESS_IS_MORE) else 1
             cells[place] = Markup(f'<span class="better">{esc(cells[place])}</span>')
         told = words.interval(name, intervals.get(name)) or "–"
         rows.append((words.title(name), cells[0], told, cells[1]))
@@ -97,7 +98,7 @@ def curves(record: RunRecord) -> str:
     if not panels:
         return ""
     charts = "".join(
-        chart(caption, pictures.svg(draw, f"curve{number}"))
+        chart(caption, svg(draw, f"curve{number}", (3.5, 2.7)))
         for number, (caption, draw) in enumerate(panels)
     )
     done = next(iter(record.events_of("finished")), {})
@@ -129,6 +130,8 @@ def classes(record: RunRecord) -> str:
     title = heading("classes", "Classes")
     if matrix and len(per_class) <= 6:
         return f'{title}<div class="two"><div>{matrix}</div><div>{listing}</div></div>'
+    if len(per_class) > 20:
+        return title + matrix + fold(f"Each of {len(per_class)} classes", listing)
     return f"{title}{matrix}<h3>Each class</h3>{listing}"
 
 
@@ -146,11 +149,11 @@ def calibration(record: RunRecord) -> str:
         )
     )
     note = (
-        "Of the rows predicted with a confidence of 80 %, about 80 % should be right: points on the "
-        "dashed line. Larger points hold more rows. The temperature was fitted on the validation "
-        "part; ECE is the mean distance from the line over 15 bins."
+        "Of the rows predicted with a confidence of 80 %, about 80 % should be right: points on "
+        "the dashed line. Larger points hold more rows. The temperature was fitted on the "
+        "validation part; ECE is the mean distance from the line over 15 bins."
     )
-    picture = chart("Accuracy by confidence", pictures.svg(draw, "calibration", (4.6, 3.4)))
+    picture = chart("Accuracy by confidence", svg(draw, "calibration", (4.6, 3.4)))
     text = f'<div><p class="note">{esc(note)}</p>{listing}</div>'
     title = heading("calibration", "Calibration")
     return f'{title}<div class="two"><div>{picture}</div>{text}</div>'
@@ -165,9 +168,10 @@ def errors(record: RunRecord) -> str:
     worst: Sequence[Mapping[str, Any]] = record.evaluation.get("worst") or []
     if not worst:
         return ""
-    items = "".join(_error(one) for one in worst)
+    first, rest = ("".join(_error(one) for one in part) for part in (worst[:_OPEN], worst[_OPEN:]))
+    more = fold(f"{len(worst) - _OPEN} more", f'<ol class="errors">{rest}</ol>') if rest else ""
     note = "The wrong predictions that the model was surest of. Some may be wrong labels."
-    return f'{heading("errors", "Worst errors", note)}<ol class="errors">{items}</ol>'
+    return f'{heading("errors", "Worst errors", note)}<ol class="errors">{first}</ol>{more}'
 
 
 def _error(one: Mapping[str, Any]) -> str:

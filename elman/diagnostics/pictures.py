@@ -1,48 +1,20 @@
-"""The pictures of a run: drawn once, as PNG files and as SVG whose colours follow the page."""
+"""The pictures of a run: what each shows. They are drawn once, for the page and as PNG files."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elman import files
 from elman.diagnostics import words
+from elman.diagnostics.drawing import FIRST, GRID, INK, MUTED, PAPER, SECOND, Draw, png
 from elman.diagnostics.run_record import Facts, RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Each colour is used for one thing, so that the SVG can name it and the page can change it.
-INK, MUTED, GRID, PAPER = "#1b2530", "#66727f", "#e2e6eb", "#fefefe"
-FIRST, SECOND = "#1e5fa6", "#c05a1c"
-_VARIABLES = {
-    INK: "ink",
-    MUTED: "muted",
-    GRID: "line",
-    PAPER: "paper",
-    FIRST: "first",
-    SECOND: "second",
-}
-_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "SimHei",
-    "Droid Sans Fallback",
-    "Arial Unicode MS",
-)
-Draw = Callable[["Axes"], None]
 _NAMED = 50  # classes that a confusion picture shows
 
 
@@ -56,7 +28,7 @@ def save_pictures(record: RunRecord) -> list[Path]:
     saved = []
     for name, panels, size in _sheets(record):
         path = folder / f"{name}.png"
-        files.write_bytes(path, _png(panels, size))
+        files.write_bytes(path, png(panels, size))
         saved.append(path)
     return saved
 
@@ -87,7 +59,7 @@ def curve_panels(record: RunRecord) -> list[tuple[str, Draw]]:
     metric = _monitored(checks)
     if checks and metric:
         told = words.title(metric) + " on the validation part"
-        panels.append((told, lambda axes: _draw_checks(axes, checks, metric, record)))
+        panels.append((told, lambda axes: _draw_checks(axes, checks, metric)))
     if steps:
         panels.append(("Learning rate", lambda axes: _draw_rate(axes, steps)))
     return panels
@@ -126,7 +98,7 @@ def _smooth(values: Sequence[float]) -> list[float]:
     return found
 
 
-def _draw_checks(axes: Axes, checks: Sequence[Facts], metric: str, record: RunRecord) -> None:
+def _draw_checks(axes: Axes, checks: Sequence[Facts], metric: str) -> None:
     x, y = _points(checks, lambda event: (event.get("metrics") or {}).get(metric))
     scale = 1 if metric in words.PLAIN else 100
     y = [value * scale for value in y]
@@ -136,18 +108,18 @@ def _draw_checks(axes: Axes, checks: Sequence[Facts], metric: str, record: RunRe
         best = (min if metric in words.LESS_IS_MORE else max)(range(len(y)), key=y.__getitem__)
         axes.plot([x[best]], [y[best]], "o", color=SECOND, markersize=6, zorder=5)
         text = f"best {y[best]:.1f}" if scale == 100 else f"best {y[best]:.3f}"
-        below = y[best] > sum(y) / len(y)
-        right = x[best] > (x[0] + x[-1]) / 2
+        below = metric in words.LESS_IS_MORE
+        edge = (x[best] - x[0]) / max(1, x[-1] - x[0])
         axes.annotate(
             text,
             (x[best], y[best]),
-            xytext=(-6 if right else 6, -13 if below else 8),
+            xytext=(0, -14 if below else 7),
             textcoords="offset points",
-            ha="right" if right else "left",
+            ha="left" if edge < 0.15 else "right" if edge > 0.85 else "center",
             color=SECOND,
             fontsize=9,
         )
-        axes.margins(x=0.06, y=0.15)
+        axes.margins(x=0.06, y=0.2)
 
 
 def _draw_rate(axes: Axes, steps: Sequence[Facts]) -> None:
@@ -169,7 +141,7 @@ def _draw_calibration(axes: Axes, facts: Facts) -> None:
     _label(axes, "Calibration", "confidence, %", "accuracy, %")
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     pairs = (("before scaling", "bins_before", MUTED), ("as predicted", "bins", FIRST))
-    lowest = 100.0
+    lowest, least = 100.0, 100.0
     for name, key, colour in pairs:
         bins = facts.get(key) or []
         if not bins or (key == "bins_before" and facts.get("temperature") == 1.0):
@@ -180,10 +152,10 @@ def _draw_calibration(axes: Axes, facts: Facts) -> None:
         sizes = [8 + 70 * one["count"] / most for one in bins]
         axes.plot(x, y, color=colour, linewidth=1.4, label=name)
         axes.scatter(x, y, s=sizes, color=colour, edgecolors=PAPER, linewidths=0.6, zorder=4)
-        lowest = min(lowest, *x)
+        lowest, least = min(lowest, *x), min(least, *y)
     start = 50 if lowest >= 50 else 0
     axes.set_xlim(start, 101.5)
-    axes.set_ylim(0, 104)
+    axes.set_ylim(start if least >= start else 0, 102)
     axes.legend(frameon=False, fontsize=9, loc="upper left", labelcolor=INK)
 
 
@@ -204,20 +176,19 @@ def section_histogram(tokens: Facts) -> bool:
 def _draw_lengths(axes: Axes, tokens: Facts) -> None:
     _label(axes, "Length of the training texts", "tokens", "texts")
     edges, counts = tokens["histogram"]["edges"], tokens["histogram"]["counts"]
-    widths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    widths = [b - a for a, b in pairwise(edges)]
     axes.bar(edges[:-1], counts, widths, align="edge", color=FIRST, edgecolor=PAPER, linewidth=0.4)
     axes.set_xlim(edges[0], edges[-1])
     top = max(counts) * 1.16
     axes.set_ylim(0, top)
-    for name, height in (("median", 0.99), ("p95", 0.99)):
+    for name, told in (("median", "median"), ("p95", "95 %")):
         value = tokens.get(name)
         if isinstance(value, int | float) and value <= edges[-1]:
             axes.axvline(value, color=SECOND, linewidth=1, linestyle=(0, (4, 3)))
-            told = "95 %" if name == "p95" else name
             side = value > edges[0] + 0.8 * (edges[-1] - edges[0])
             axes.annotate(
                 f"{told} {value:.0f}",
-                (value, top * height),
+                (value, top * 0.99),
                 xytext=(-4 if side else 4, 0),
                 textcoords="offset points",
                 ha="right" if side else "left",
@@ -237,7 +208,7 @@ def confusion_panel(record: RunRecord) -> tuple[Draw, int] | None:
 
 
 def shown_confusion(confusion: Any) -> tuple[list[str], list[list[int]], int] | None:
-    """Labels and counts of the classes to show, and how many there are: at most 50, most errors first.
+    """Labels and counts of at most 50 classes to show, and how many classes there are.
 
     Of more than 50 classes those with most wrong rows are kept, in their own order.
     """
@@ -294,74 +265,3 @@ def _label(axes: Axes, heading: str, across: str, up: str) -> None:
     for name, side in axes.spines.items():
         side.set_visible(name == "bottom")
         side.set_color(GRID)
-
-
-def svg(draw: Draw, name: str, size: tuple[float, float] = (4.6, 3.0)) -> str:
-    """A picture for the page: colours are the page's variables, text stays text.
-
-    Args:
-        name: makes the ids inside unique on the page.
-        size: inches.
-    """
-    with _style(**{"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure = _figure([draw], size, titled=False)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    text = stream.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var(--{variable})")
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text)
-    )
-
-
-def _png(panels: Sequence[Draw], size: tuple[float, float]) -> bytes:
-    with _style():
-        figure = _figure(panels, size, titled=True)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=160, metadata={"Software": None})
-    return stream.getvalue()
-
-
-def _figure(panels: Sequence[Draw], size: tuple[float, float], *, titled: bool) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(size, layout="constrained", facecolor=PAPER)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for draw, one in zip(panels, axes, strict=True):
-        one.set_facecolor(PAPER)
-        draw(one)
-        if not titled:
-            one.set_title("", loc="left")
-    if not titled:
-        figure.patch.set_alpha(0)
-        for one in axes:
-            one.patch.set_alpha(0)
-    return figure
-
-
-class _style(warnings.catch_warnings):  # noqa: N801 - used like a function
-    """Fonts that can show the labels, and no warning about characters that no font has."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def __enter__(self) -> Any:
-        import matplotlib
-        from matplotlib import font_manager
-
-        entered = super().__enter__()
-        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
-        known = {font.name for font in font_manager.fontManager.ttflist}
-        fonts = ["DejaVu Sans", *(name for name in _FONTS if name in known)][:3]
-        settings = {"font.family": fonts, "axes.unicode_minus": False, **self._settings}
-        self._context = matplotlib.rc_context(settings)
-        self._context.__enter__()
-        return entered
-
-    def __exit__(self, *problem: Any) -> None:
-        self._context.__exit__(*problem)
-        super().__exit__(*problem)

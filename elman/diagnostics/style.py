@@ -45,35 +45,45 @@ nav a, a { color: var(--first); text-decoration: none; } a:hover { text-decorati
   margin: 24px 0 8px; }
 .tile { background: var(--paper); padding: 14px 16px 12px; }
 .tile .of { color: var(--muted); font-size: 13px; }
-.tile .value { font-size: 25px; font-weight: 600; line-height: 1.3; font-variant-numeric: tabular-nums;
+.tile .value { font-size: 25px; font-weight: 600; line-height: 1.3;
+  font-variant-numeric: tabular-nums;
   letter-spacing: -.01em; white-space: nowrap; }
 .tile .more { color: var(--muted); font-size: 12.5px; font-variant-numeric: tabular-nums; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(290px, 1fr)); gap: 20px 28px; }
-.two { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0 40px; align-items: start; }
-figure { margin: 14px 0 0; min-width: 0; } figcaption { font-size: 14px; font-weight: 600; margin-bottom: 4px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(290px, 1fr));
+  gap: 20px 28px; }
+.two { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0 40px;
+  align-items: start; }
+figure { margin: 14px 0 0; min-width: 0; }
+figcaption { font-size: 14px; font-weight: 600; margin-bottom: 4px; }
 figure svg { display: block; width: 100%; height: auto; }
 figure svg text { font-family: inherit; }
 .wide { overflow-x: auto; margin: 10px 0; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
 table.full { width: 100%; }
-th { text-align: left; font-weight: 600; color: var(--muted); font-size: 13px; white-space: nowrap; }
+#measured ~ .wide table, #folds ~ .wide table { max-width: 780px; }
+th { text-align: left; font-weight: 600; color: var(--muted); font-size: 13px;
+  white-space: nowrap; }
 th, td { padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th:last-child, td:last-child { padding-right: 0; }
 .n { text-align: right; white-space: nowrap; }
 .name { overflow-wrap: anywhere; }
 tbody tr:last-child td { border-bottom: 0; }
 .better { font-weight: 600; }
-.bar { display: inline-block; height: 8px; border-radius: 2px; background: var(--first); vertical-align: middle; }
+.bar { display: inline-block; height: 8px; border-radius: 2px; background: var(--first);
+  vertical-align: middle; }
 .track { display: block; min-width: 70px; width: 100%; }
 table.confusion { border-collapse: separate; border-spacing: 2px; font-size: 13px; }
 table.confusion th, table.confusion td { border: 0; padding: 0; }
 table.confusion td { min-width: 34px; height: 32px; text-align: center; border-radius: 3px;
   vertical-align: middle; padding: 0 4px; background: var(--panel); }
+table.confusion.few td { min-width: 62px; height: 46px; font-size: 14px; }
 table.confusion td.none { color: transparent; }
 table.confusion td.strong { color: var(--paper); }
-table.confusion tbody th { padding-right: 8px; text-align: right; font-weight: 400; color: var(--ink);
+table.confusion tbody th { padding-right: 8px; text-align: right; font-weight: 400;
+  color: var(--ink);
   vertical-align: middle; max-width: 12em; overflow: hidden; text-overflow: ellipsis; }
-table.confusion thead th { font-weight: 400; color: var(--ink); text-align: center; vertical-align: bottom; padding: 0 2px 4px; }
+table.confusion thead th { font-weight: 400; color: var(--ink); text-align: center;
+  vertical-align: bottom; padding: 0 2px 4px; }
 table.confusion.turned thead th span { writing-mode: vertical-rl; transform: rotate(180deg);
   max-height: 11em; overflow: hidden; text-overflow: ellipsis; }
 .heat svg { min-width: 620px; max-width: 900px; }
@@ -83,20 +93,25 @@ table.confusion.turned thead th span { writing-mode: vertical-rl; transform: rot
 .errors .text { overflow-wrap: anywhere; white-space: pre-line; }
 .errors .what { font-size: 13px; color: var(--muted); margin-top: 4px; overflow-wrap: anywhere; }
 .errors .what b { color: var(--ink); font-weight: 600; }
-dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 20px; margin: 10px 0; font-size: 14px; }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 20px;
+  margin: 10px 0; font-size: 14px; }
 dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
-pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: 12px 14px;
+pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
+  padding: 12px 14px;
   overflow-x: auto; font: 13px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono",
   "Noto Sans Mono CJK SC", monospace; margin: 8px 0 14px; }
 code { font: .93em ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
-details { border-top: 1px solid var(--line); padding: 10px 0; } details:last-of-type { border-bottom: 1px solid var(--line); }
+details { border-top: 1px solid var(--line); padding: 10px 0; }
+details:last-of-type { border-bottom: 1px solid var(--line); }
 summary { cursor: pointer; font-weight: 600; font-size: 14px; }
 footer { margin-top: 44px; color: var(--muted); font-size: 13px; }
 @media (max-width: 720px) {
   main { padding: 22px 16px 48px; }
   h1 { font-size: 21px; } h1 .aside { font-size: 14.5px; }
   .two { grid-template-columns: minmax(0, 1fr); }
-  .tiles { grid-template-columns: 1fr 1fr; } .tile { padding: 11px 12px 10px; } .tile .value { font-size: 21px; }
+  .tiles { grid-template-columns: 1fr 1fr; }
+  .tile { padding: 11px 12px 10px; }
+  .tile .value { font-size: 21px; }
   h2 { margin-top: 36px; }
   dl { grid-template-columns: minmax(0, 1fr); gap: 0; } dd { margin-bottom: 8px; }
 }

@@ -18,7 +18,7 @@ TITLES = {
     "average_precision": "Average precision",
     "hamming_loss": "Hamming loss",
     "log_loss": "Log loss (nats)",
-    "ece": "Calibration error (ECE)",
+    "ece": "Calibration (ECE)",
 }
 PLAIN = frozenset({"log_loss", "roc_auc"})
 LESS_IS_MORE = frozenset({"log_loss", "ece", "hamming_loss"})

@@ -5,15 +5,17 @@ each distinct length - unless the operator can be made to hold a state still, th
 lengths may share a block in which the rows that have ended idle.
 
 Rule: the blocks minimise `calls * CALL + sum(steps * (rows + ROW))`, counted in row-steps. CALL is
-what one call costs beside its steps: torch 2.13's oneDNN LSTM, one AVX-512 thread, forward and
-backward, took as long as 40 to 60 row-steps a call at H = 128 and 256 (weights are laid out anew in
-each); ROW is the fixed part of a step.
+what one call costs beside its steps; ROW is the fixed part of a step. Measured with torch 2.13's
+oneDNN LSTM, one AVX-512 thread, forward and backward, H = 64 to 256, B = 16 to 64, T = 64 to 300: a
+call alone costs 40 to 60 row-steps (weights are laid out anew in each), and with what stands around
+it CALL = 200 was fastest or within the noise of it among 10, 30, 60, 100, 200, 400 at every shape.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -45,7 +47,7 @@ def exact_blocks(layout: Layout, cuts: set[int] | None = None) -> list[Block]:
     for start, stop, rows in layout.runs:
         inner = sorted(t for t in (cuts or ()) if start < t < stop)
         edges = [start, *inner, stop]
-        blocks += [Block(a, b, rows) for a, b in zip(edges, edges[1:], strict=False)]
+        blocks += [Block(a, b, rows) for a, b in pairwise(edges)]
     return blocks
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, _VF
+from torch import _VF, Tensor
 
 from elman.compiler.ir import Step
 from elman.kernels.blocks import Block, Placement, exact_blocks, merged_blocks
@@ -28,7 +28,7 @@ from elman.kernels.memo import memo
 from elman.kernels.patterns import Found, find
 from elman.kernels.reference import Call, replace
 
-__all__ = ["FusedParameters", "found", "run_builtin"]
+__all__ = ["FusedParameters", "found", "one_step", "run_builtin"]
 
 _HOLD = {torch.float16: 3e4}  # what holds a gate shut or open; elsewhere 1e30
 
@@ -149,12 +149,10 @@ def _block_resets(call: Call, blocks: list[Block]) -> dict[int, Tensor]:
     return {k: parts[t] for k, t in first.items() if t in steps}
 
 
-def _operator(
-    kind: str, x: Tensor, states: States, weights: Weights
-) -> tuple[Tensor, States]:
+def _operator(kind: str, x: Tensor, states: States, weights: Weights) -> tuple[Tensor, States]:
     """One call of torch's operator on `(steps, rows, features)`."""
     if x.shape[0] == 1 and kind in _CELLS and x.device.type == "cpu":
-        return _one_step(kind, x[0], states, weights)
+        return one_step(kind, x[0], states, weights)
     flat = weights.flat()
     hidden = [state[None] for state in states]
     options = (weights.bias_ih is not None, 1, 0.0, torch.is_grad_enabled(), False, False)
@@ -174,12 +172,14 @@ _CELLS: Mapping[str, str] = {
 }
 
 
-def _one_step(kind: str, x: Tensor, states: States, weights: Weights) -> tuple[Tensor, States]:
-    """torch's single step: a third of the time of a sequence of one."""
+def one_step(kind: str, x: Tensor, states: States, weights: Weights) -> tuple[Tensor, States]:
+    """torch's single step of `(B, F)`, a third of the time of a sequence of one.
+
+    `kind`: "lstm", "gru", "rnn_tanh" or "rnn_relu". Gives `(1, B, H)` and the states `(B, H)`.
+    """
     operator: Callable[..., Any] = getattr(_VF, _CELLS[kind])
     biases = (weights.bias_ih, weights.bias_hh)
     given = states if kind == "lstm" else states[0]
     result = operator(x, given, weights.ih, weights.hh, *biases)
     new: States = tuple(result) if kind == "lstm" else (result,)
     return new[0][None], new
-

@@ -73,9 +73,7 @@ class FusedParameters(Mapping[str, Tensor]):
             views.update({f"b.{gate}": zeros for gate in self.gates})
             views.update({f"u.{gate}": zeros for gate in self.apart})
         else:
-            parts = zip(
-                self.gates, w.bias_ih.chunk(count), w.bias_hh.chunk(count), strict=True
-            )
+            parts = zip(self.gates, w.bias_ih.chunk(count), w.bias_hh.chunk(count), strict=True)
             for gate, left, right in parts:
                 if gate in self.apart:
                     views[f"b.{gate}"], views[f"u.{gate}"] = left, right

@@ -3,9 +3,12 @@
 Backends are rows of one table, tried in order; the first that can takes the work. A new kernel is a
 new row: a name, a question (`can`: None, or the reason why not) and an answer (`run`).
 
-Rule: `builtin` goes before `reference` wherever the equations allow. Measured on one AVX-512 thread
-with torch 2.13 (forward and backward, float32, H = 64 to 256, B = 1 to 64, T = 1 to 256, uniform and
-ragged), torch's operators were never slower than the op-by-op loop.
+Rule: `builtin` goes before `reference` wherever the equations allow. Measured with torch 2.13 on
+one AVX-512 thread, float32, H = 32 to 256, B = 1 to 64, T = 1 to 200, forward alone and with
+backward: uniform batches 1.1 to 5 times faster than the loop; ragged ones up to 8 times (LSTM) and
+1 to 1.4 times (GRU) faster, RNN between 1.15 times slower (many rows, nearly as many lengths as
+steps) and 1.2 times faster. On CUDA it is cuDNN, which cannot be differentiated twice: ask for
+`reference` there.
 """
 
 from __future__ import annotations
@@ -75,11 +78,11 @@ BACKENDS: list[Backend] = [
         "builtin",
         _can_builtin,
         run_builtin,
-        "the equations are those of torch's own operator, which is never slower than the loop",
+        "the equations are those of torch's own operator, which is faster than the loop",
     ),
     Backend(
         "reference",
-        lambda step, situation: None,
+        lambda _step, _situation: None,
         run_reference,
         "it runs every step, op by op in torch",
     ),
@@ -160,7 +163,7 @@ def plan(
     entry, refused = _choose(step, situation, backend)
     analysis = analyse(step)
     levels = {"P": 0, "X": 0, "S": 0}
-    for equation in step.equations:
+    for equation in (e for e in step.equations if e.op != "const"):
         levels[str(analysis.levels[equation.var])] += 1
     width = torch.empty((), dtype=situation.dtype).element_size()
     held = sum(_count(p.var.shape, sizes) for p in step.parameters)
@@ -252,4 +255,3 @@ def _cuts_backwards(resets: Tensor, layout: Layout) -> Tensor:
     begins = torch.tensor(offsets[:-1], device=resets.device)
     shifted[begins[step] + row] = resets[first:]
     return shifted
-

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class _ScatterBeside(torch.autograd.Function):
 
 def _transformed() -> bool:
     """Whether a transform of torch.func is at work; it wants plain operators."""
-    return torch._C._are_functorch_transforms_active()  # pyright: ignore
+    return torch._C._are_functorch_transforms_active()
 
 
 def gather(data: Tensor, index: Tensor) -> Tensor:
@@ -77,21 +78,21 @@ def gather(data: Tensor, index: Tensor) -> Tensor:
     """
     if _transformed():
         return data.index_select(0, index)
-    return _Gather.apply(data, index)  # pyright: ignore[reportReturnType]
+    return _Gather.apply(data, index)
 
 
 def scatter(data: Tensor, index: Tensor, size: int) -> Tensor:
     """Zeros of `size` rows with `data[i]` in row `index[i]`; `index` has no repeats."""
     if _transformed():
         return data.new_zeros(size, *data.shape[1:]).index_put((index,), data)
-    return _Scatter.apply(data, index, size)  # pyright: ignore[reportReturnType]
+    return _Scatter.apply(data, index, size)
 
 
 def scatter_beside(data: Tensor, index: Tensor, beside: Tensor) -> Tensor:
     """`(N, F)` written at `index` into `(size, F + K)`; `beside`, `(size, K)`, is a constant."""
     if _transformed():
         return torch.cat([scatter(data, index, beside.shape[0]), beside], dim=1)
-    return _ScatterBeside.apply(data, index, beside)  # pyright: ignore[reportReturnType]
+    return _ScatterBeside.apply(data, index, beside)
 
 
 class Layout:
@@ -122,7 +123,7 @@ class Layout:
             raise ShapeError(f"got a negative length ({min(given)}), wanted lengths >= 0.")
         self.device = device or torch.device("cpu")
         self.order, self.inverse = order, inverse
-        if order is None and any(a < b for a, b in zip(given, given[1:], strict=False)):
+        if order is None and any(a < b for a, b in pairwise(given)):
             places = sorted(range(len(given)), key=lambda k: -given[k])
             given = [given[k] for k in places]
             self.order = torch.tensor(places, device=self.device)

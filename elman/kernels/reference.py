@@ -1,4 +1,4 @@
-"""The reference: a step op by op in torch, on any dtype and device, differentiable any number of times.
+"""The reference: a step op by op in torch, any dtype and device, differentiable without end.
 
 This is the definition of correct. Work on parameters only (level P) is done once, work on inputs
 only (level X) on all packed steps at once, the rest (level S) in the time loop; matrix products

@@ -130,8 +130,8 @@ def _single_errors(
     return [
         {
             "row": int(row),
-            "label": labels[codes[row]],
-            "predicted": labels[guessed[row]],
+            "label": labels[int(codes[row])],
+            "predicted": labels[int(guessed[row])],
             "probability": float(sure[row]),
         }
         for row in order
@@ -172,8 +172,8 @@ def _many_errors(
     return [
         {
             "row": int(row),
-            "label": [labels[k] for k in np.flatnonzero(marks[row])],
-            "predicted": [labels[k] for k in np.flatnonzero(guessed[row])],
+            "label": [labels[int(k)] for k in np.flatnonzero(marks[row])],
+            "predicted": [labels[int(k)] for k in np.flatnonzero(guessed[row])],
             "probability": float(sure[row]),
         }
         for row in order
@@ -196,7 +196,7 @@ def _error(
     one: Mapping[str, Any], texts: Sequence[str] | None, where: Sequence[str] | None
 ) -> dict[str, Any]:
     row = one["row"]
-    text = "" if texts is None else texts[row]
+    text = "" if texts is None else str(texts[row])
     return {
         "text": text if len(text) <= _CLIP else text[:_CLIP] + "…",
         "label": one["label"],

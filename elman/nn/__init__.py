@@ -6,13 +6,29 @@ arguments, calls and checkpoints; `accelerate` swaps them into an existing model
 
 from elman.nn.accelerate import Change, Report, accelerate
 from elman.nn.dropout import EmbeddingDropout, SharedDropout, WeightDrop, WordDropout
+from elman.nn.options import Options
 from elman.nn.recurrent import CellParameters, Recurrent
-from elman.nn.stack import Options, Stack, StackPlan
+from elman.nn.stack import Stack, StackPlan
 from elman.nn.torch_cells import GRUCell, LSTMCell, RNNCell
 from elman.nn.torch_layers import GRU, LSTM, RNN
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "Change", "CellParameters", "EmbeddingDropout", "GRUCell", "LSTMCell",
-    "Options", "RNNCell", "Recurrent", "Report", "SharedDropout", "Stack", "StackPlan",
-    "WeightDrop", "WordDropout", "accelerate",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "CellParameters",
+    "Change",
+    "EmbeddingDropout",
+    "GRUCell",
+    "LSTMCell",
+    "Options",
+    "RNNCell",
+    "Recurrent",
+    "Report",
+    "SharedDropout",
+    "Stack",
+    "StackPlan",
+    "WeightDrop",
+    "WordDropout",
+    "accelerate",
 ]  # fmt: skip

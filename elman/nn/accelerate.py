@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
+from torch.nn.utils import parametrize as torch_parametrize
 
 from elman.nn import torch_cells, torch_layers
 
@@ -71,7 +73,9 @@ def _replace(
     if make is None:
         if isinstance(module, nn.RNNBase | nn.RNNCellBase):
             kind = type(module).__name__
-            changes.append(Change(name, kind, "left alone, it is a subclass", False))
+            parametrised = torch_parametrize.is_parametrized(module)
+            reason = "its weights are parametrised" if parametrised else "it is a subclass"
+            changes.append(Change(name, kind, f"left alone, {reason}", False))
         return module
     reason = _refusal(module)
     if reason:
@@ -87,8 +91,6 @@ def _replace(
 
 def _refusal(module: nn.Module) -> str:
     """Why a layer cannot be replaced; empty when it can."""
-    if next(module.children(), None) is not None:
-        return "it has parametrised weights"
     names = {name for name, _ in module.named_parameters()}
     fixed = getattr(module, "_flat_weights_names", None)
     if fixed is not None and names != set(fixed):
@@ -121,7 +123,7 @@ def _gru(old: nn.Module) -> nn.Module:
     return torch_layers.GRU(**_arguments(old))
 
 
-def _arguments(old: nn.RNNBase) -> dict[str, object]:
+def _arguments(old: nn.RNNBase) -> dict[str, Any]:
     names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional")
     # Made without storage: the parameters are taken over. A dropout that acts on one layer only
     # does nothing and is dropped, with torch's warning about it.

@@ -57,7 +57,7 @@ def _matrix(value: Tensor) -> tuple[int, int]:
     return value.shape[-2], value.shape[-1]
 
 
-def _orthogonal(value: Tensor, hidden: int, gain: float = 1.0) -> None:
+def _orthogonal(value: Tensor, gain: float = 1.0) -> None:
     if value.dim() < 2:
         raise ConfigError("a vector cannot be orthogonal.", where="init")
     for block in value if value.dim() == 3 else (value,):
@@ -67,31 +67,30 @@ def _orthogonal(value: Tensor, hidden: int, gain: float = 1.0) -> None:
         block.copy_(wide)
 
 
-def _identity(value: Tensor, hidden: int, scale: float = 1.0) -> None:
+def _identity(value: Tensor, scale: float = 1.0) -> None:
     if value.dim() < 2:
         raise ConfigError("a vector cannot be the identity.", where="init")
     rows, columns = _matrix(value)
     value.copy_(torch.eye(rows, columns, dtype=value.dtype).expand_as(value) * scale)
 
 
-def _glorot(value: Tensor, hidden: int) -> None:
+def _glorot(value: Tensor) -> None:
     rows, columns = _matrix(value)
     bound = math.sqrt(6 / (rows + columns))
     value.uniform_(-bound, bound)
 
 
-def _uniform(value: Tensor, hidden: int, bound: float | None = None) -> None:
-    bound = 1 / math.sqrt(hidden) if bound is None else bound
+def _uniform(value: Tensor, bound: float) -> None:
     value.uniform_(-bound, bound)
 
 
-def _log_uniform(value: Tensor, hidden: int, low: float, high: float) -> None:
+def _log_uniform(value: Tensor, low: float, high: float) -> None:
     if not 0 < low <= high:
         raise ConfigError(f"log-uniform wants 0 < lo <= hi, got {low}, {high}.", where="init")
     value.uniform_(math.log(low), math.log(high)).exp_()
 
 
-def _chrono(value: Tensor, hidden: int, longest: float) -> None:
+def _chrono(value: Tensor, longest: float) -> None:
     value.uniform_(1, max(longest - 1, 1)).log_()
 
 
@@ -99,13 +98,13 @@ _FILLERS: Mapping[str, Callable[..., object]] = {
     "uniform": _uniform,
     "glorot": _glorot,
     "xavier": _glorot,
-    "he": lambda v, hidden: v.normal_(0, math.sqrt(2 / _matrix(v)[1])),
+    "he": lambda v: v.normal_(0, math.sqrt(2 / _matrix(v)[1])),
     "orthogonal": _orthogonal,
     "identity": _identity,
-    "normal": lambda v, hidden, std=0.02: v.normal_(0, std),
-    "zeros": lambda v, hidden: v.zero_(),
-    "ones": lambda v, hidden: v.fill_(1),
-    "constant": lambda v, hidden, number: v.fill_(number),
+    "normal": lambda v, std=0.02: v.normal_(0, std),
+    "zeros": lambda v: v.zero_(),
+    "ones": lambda v: v.fill_(1),
+    "constant": lambda v, number: v.fill_(number),
     "log-uniform": _log_uniform,
     "chrono": _chrono,
 }
@@ -128,8 +127,10 @@ def fill(value: Tensor, initialiser: Initialiser, *, hidden_size: int) -> None:
     if name not in _FILLERS:
         hint = did_you_mean(name, _FILLERS)
         raise ConfigError(f'there is no initialiser "{name}".', where="init", hint=hint)
+    if initialiser == "uniform":
+        arguments = [str(1 / math.sqrt(hidden_size))]
     try:
-        _FILLERS[name](value, hidden_size, *(float(argument) for argument in arguments))
+        _FILLERS[name](value, *(float(argument) for argument in arguments))
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise

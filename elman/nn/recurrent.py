@@ -13,7 +13,8 @@ from elman.cells import Cell
 from elman.compiler.ir import Step, dimensions
 from elman.errors import ConfigError
 from elman.nn.initialisers import Init, initialise
-from elman.nn.stack import Options, Stack, State
+from elman.nn.options import Options
+from elman.nn.stack import Stack, State
 
 __all__ = ["Recurrent", "State"]
 

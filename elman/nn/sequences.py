@@ -2,7 +2,7 @@
 
 | form | how it is given |
 | --- | --- |
-| padded, time first `(T, B, F)` or batch first `(B, T, F)` | alone, with `lengths=` or with `mask=` |
+| padded `(T, B, F)`, batch first `(B, T, F)` | alone, with `lengths=` or with `mask=` |
 | one sequence `(T, F)` | alone, with `lengths=` (one number) or with `mask=` |
 | `PackedSequence` | alone: it knows its lengths |
 | jagged nested tensor `(B, j, F)` | alone: it knows its lengths |
@@ -200,7 +200,7 @@ def _open_packed(x: PackedSequence, features: int, batch_first: bool) -> OpenBat
     return OpenBatch(x.data, layout, False, (len(sizes), batch), batch_first, None, packed=x)
 
 
-def _open_jagged(x: Tensor, features: int, batch_first: bool) -> OpenBatch:
+def _open_jagged(x: Any, features: int, batch_first: bool) -> OpenBatch:
     if x.layout != torch.jagged:
         raise ShapeError(
             "got a nested tensor of the strided layout, wanted a jagged one.",
@@ -221,7 +221,7 @@ def _open_jagged(x: Tensor, features: int, batch_first: bool) -> OpenBatch:
     return OpenBatch(data, layout, False, frame, batch_first, index, jagged=x)
 
 
-def _restore_jagged(x: Tensor, data: Tensor, index: Tensor | None) -> Tensor:
+def _restore_jagged(x: Any, data: Tensor, index: Tensor | None) -> Tensor:
     assert index is not None
     values = scatter(data, index, x.values().shape[0])
     return torch.nested.nested_tensor_from_jagged(

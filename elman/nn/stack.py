@@ -7,7 +7,7 @@ stored; how a batch is read, dropped out, run, summed and given back is here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,86 +16,15 @@ from torch.nn import functional
 
 from elman.compiler import transform
 from elman.compiler.ir import Step, dimensions
-from elman.errors import ConfigError, ShapeError, did_you_mean
+from elman.errors import ConfigError, ShapeError
 from elman.kernels import launch
 from elman.kernels.carry import States
 from elman.kernels.layout import Layout
 from elman.kernels.memo import memo
-from elman.nn.dropout import KINDS, check_probability, drop_packed, shared_mask
+from elman.nn.dropout import drop_packed, shared_mask
+from elman.nn.options import Options, check_like, check_size
 from elman.nn.sequences import Lengths, OpenBatch, open_batch, read_lengths
-
-State = Any  # one tensor (depth * directions, B, S), or a tuple of them: one a state of the cell
-NORMS = ("inside", "around", "both")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a stack does beside its equations; see `Recurrent` for each of them."""
-
-    dropout: float = 0.0
-    dropout_kind: str = "step"
-    recurrent_dropout: float = 0.0
-    weight_drop: float = 0.0
-    zoneout: float | Mapping[str, float] = 0.0
-    layer_norm: str | None = None
-    residual: bool = False
-    outputs: str = "last"
-    learn_initial: bool = False
-    backend: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("dropout", "recurrent_dropout", "weight_drop"):
-            check_probability(getattr(self, name), name)
-        rates = self.zoneout.values() if isinstance(self.zoneout, Mapping) else (self.zoneout,)
-        for rate in rates:
-            check_probability(rate, "zoneout")
-        _one_of("dropout_kind", self.dropout_kind, KINDS)
-        _one_of("outputs", self.outputs, ("last", "sum"))
-        if self.layer_norm is not None:
-            _one_of("layer_norm", self.layer_norm, NORMS)
-        if self.backend is not None:
-            _one_of("backend", self.backend, [entry.name for entry in launch.BACKENDS])
-
-    @property
-    def norm_inside(self) -> bool:
-        """Whether every matrix product of the recurrence is normalised."""
-        return self.layer_norm in ("inside", "both")
-
-    @property
-    def norm_around(self) -> bool:
-        """Whether the input of every layer is normalised."""
-        return self.layer_norm in ("around", "both")
-
-    def changes(self, default: Options) -> list[str]:
-        """`name=value` for each option that differs from `default`."""
-        return [
-            f"{item.name}={getattr(self, item.name)!r}"
-            for item in fields(self)
-            if getattr(self, item.name) != getattr(default, item.name)
-        ]
-
-    def zoneout_rates(self, step: Step) -> dict[str, float]:
-        """The rate of each state of the step; empty when there is none.
-
-        Raises:
-            ConfigError: a rate for a state that the step does not have.
-        """
-        names = [state.name for state in step.states]
-        if not isinstance(self.zoneout, Mapping):
-            return dict.fromkeys(names, float(self.zoneout)) if self.zoneout else {}
-        for name in self.zoneout:
-            if name not in names:
-                hint = did_you_mean(name, names)
-                raise ConfigError(
-                    f'{step.name} has no state "{name}".', where="zoneout", hint=hint
-                )
-        return {name: float(self.zoneout.get(name, 0.0)) for name in names}
-
-
-def _one_of(where: str, value: str, known: Any) -> None:
-    if value not in known:
-        hint = did_you_mean(str(value), known)
-        raise ConfigError(f"got {value!r}.", where=where, hint=hint)
+from elman.nn.states import State, give_state, read_state
 
 
 @dataclass(frozen=True)
@@ -154,9 +83,11 @@ class Stack(nn.Module):
         if self._rates:
             memo(transform.with_zoneout, self.base_step)  # refuses states it cannot mix
         self._sizes = self._layer_sizes()
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(sizes["input"], **factory) for sizes in self._sizes
-        ) if options.norm_around else None
+        self.norms = (
+            nn.ModuleList(nn.LayerNorm(sizes["input"], **factory) for sizes in self._sizes)
+            if options.norm_around
+            else None
+        )
         self._check_stacking()
 
     def _layer_sizes(self) -> list[dict[str, int]]:
@@ -200,7 +131,7 @@ class Stack(nn.Module):
         """The parameters of a layer and direction by the cell's names."""
         raise NotImplementedError
 
-    def learned_initial(self, layer: int, direction: int) -> Mapping[str, Tensor]:
+    def learned_initial(self, layer: int, direction: int) -> Mapping[str, Tensor]:  # noqa: ARG002 - subclasses use them
         """The learned initial states `(S,)` by state name; empty when they are not learned."""
         return {}
 
@@ -232,47 +163,17 @@ class Stack(nn.Module):
             self.default_initial(layer, direction, 1 if batch_size is None else batch_size)
             for layer, direction in self._places()
         ]
-        return self._give_state(finals, None, batch_size is None)
+        return give_state(finals, None, batch_size is None)
 
     def _places(self) -> Iterator[tuple[int, int]]:
         for layer in range(self.depth):
             for direction in range(self.directions):
                 yield layer, direction
 
-    def _give_state(self, finals: list[States], layout: Layout | None, unbatched: bool) -> State:
-        """Final states a place, sorted -> the state as a caller sees it."""
-        given: list[Tensor] = []
-        for k in range(len(self.base_step.states)):
-            value = torch.stack([final[k] for final in finals])
-            if layout is not None and layout.inverse is not None:
-                value = value.index_select(1, layout.inverse)
-            given.append(value[:, 0] if unbatched else value)
-        return given[0] if len(given) == 1 else tuple(given)
-
     def _read_state(self, state: State, batch: OpenBatch) -> list[States]:
-        """The caller's state -> one tuple of `(B, S)` a place, sorted."""
         names = [s.name for s in self.base_step.states]
-        values = (state,) if isinstance(state, Tensor) else tuple(state)
-        if len(values) != len(names):
-            raise ShapeError(
-                f"got a state of {len(values)} tensors, wanted {len(names)} ({', '.join(names)})."
-            )
-        like, count = self.example(), self.depth * self.directions
-        columns: list[tuple[Tensor, ...]] = []
-        for name, value, size in zip(names, values, self.state_sizes, strict=True):
-            rows = () if batch.unbatched else (batch.layout.batch,)
-            wanted = (count, *rows, size)
-            if tuple(value.shape) != wanted:
-                raise ShapeError(
-                    f"got the state {name} of shape {tuple(value.shape)}, wanted {wanted}: "
-                    "(layers * directions, batch, size)."
-                )
-            check_like(f"the state {name}", value, like)
-            value = value[:, None] if batch.unbatched else value
-            if batch.layout.order is not None:
-                value = value.index_select(1, batch.layout.order)
-            columns.append(value.unbind(0))
-        return list(zip(*columns, strict=True))
+        sizes = dict(zip(names, self.state_sizes, strict=True))
+        return read_state(state, sizes, self.depth * self.directions, self.example(), batch)
 
     # -- the call
 
@@ -316,7 +217,7 @@ class Stack(nn.Module):
         )
         check_like("the input", batch.data, self.example())
         data, finals = self._run(batch, state, resets, streams)
-        return batch.restore(data), self._give_state(finals, batch.layout, batch.unbatched)
+        return batch.restore(data), give_state(finals, batch.layout, batch.unbatched)
 
     def step(
         self, x: Tensor, state: State = None, *, streams: Mapping[str, Tensor] | None = None
@@ -342,7 +243,7 @@ class Stack(nn.Module):
         batch = OpenBatch(data, layout, unbatched, (1, data.shape[0]), False, None)
         timed = {name: value[None] for name, value in (streams or {}).items()}
         y, finals = self._run(batch, state, None, timed)
-        return (y[0] if unbatched else y), self._give_state(finals, None, unbatched)
+        return (y[0] if unbatched else y), give_state(finals, None, unbatched)
 
     def _run(
         self, batch: OpenBatch, state: State, resets: Any, streams: Mapping[str, Any] | None
@@ -383,15 +284,17 @@ class Stack(nn.Module):
         initial: States | None,
         resets: Tensor | None,
     ) -> tuple[Tensor, States]:
-        step, masks = self._variant(x, layout)
+        step, masks = self._variant(layout)
         needs_fresh = initial is None or resets is not None
-        fresh = self.default_initial(layer, direction, layout.batch) if needs_fresh else initial
+        fresh = self.default_initial(layer, direction, layout.batch) if needs_fresh else None
+        begin = fresh if initial is None else initial
+        assert begin is not None
         return launch.run(
             step,
             self._sizes[layer],
             self._dropped(layer, direction),
             {step.inputs[0].name: x, **streams, **masks},
-            fresh if initial is None else initial,
+            begin,
             layout,
             reverse=direction == 1,
             resets=resets,
@@ -399,7 +302,7 @@ class Stack(nn.Module):
             backend=self.options.backend,
         )
 
-    def _variant(self, x: Tensor, layout: Layout) -> tuple[Step, dict[str, Tensor]]:
+    def _variant(self, layout: Layout) -> tuple[Step, dict[str, Tensor]]:
         """The step with this call's regularisers, and their masks as streams."""
         step, masks = self.base_step, dict[str, Tensor]()
         like = self.example()
@@ -470,7 +373,7 @@ class Stack(nn.Module):
         counts = [time] * batch if lengths is None else read_lengths(lengths, time, batch)
         layout = Layout(counts)
         like = self.example()
-        step, _ = self._variant(like.new_empty(0), Layout([]))
+        step, _ = self._variant(Layout([]))
         parts: dict[str, launch.Plan] = {}
         for layer, direction in self._places():
             situation = launch.Situation(
@@ -486,21 +389,3 @@ class Stack(nn.Module):
                 step, self._sizes[layer], situation, backend=self.options.backend
             )
         return StackPlan(parts)
-
-
-def check_size(name: str, size: int) -> None:
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ConfigError(f"got {size!r}, wanted a whole number of 1 or more.", where=name)
-
-
-def check_like(what: str, value: Tensor, like: Tensor) -> None:
-    if value.device != like.device:
-        raise ShapeError(
-            f"got {what} on {value.device} and the layer on {like.device}, wanted one device.",
-            hint="Move one of them with .to(...).",
-        )
-    if value.dtype != like.dtype and not torch.is_autocast_enabled(value.device.type):
-        raise ShapeError(
-            f"got {what} of dtype {value.dtype}, wanted the layer's {like.dtype}.",
-            hint=f"Convert it with .to({like.dtype}), or the layer with .to({value.dtype}).",
-        )

@@ -13,10 +13,11 @@ from elman import cells
 from elman.compiler.ir import Step
 from elman.errors import ShapeError
 from elman.kernels import launch
+from elman.kernels.builtin import found, one_step
 from elman.kernels.carry import States
 from elman.kernels.fused import FusedParameters, Weights
 from elman.kernels.layout import Layout
-from elman.nn.stack import check_like, check_size
+from elman.nn.options import check_like, check_size
 from elman.nn.torch_layers import check_nonlinearity, gru_cell
 
 
@@ -25,6 +26,8 @@ class TorchCell(nn.Module):
 
     gates: str
     apart: str = ""
+    bias_ih: nn.Parameter | None
+    bias_hh: nn.Parameter | None
 
     def __init__(
         self,
@@ -72,14 +75,18 @@ class TorchCell(nn.Module):
         else:
             states = self._check(states, unbatched, batch)
         weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        _, new = launch.run(
-            self._step,
-            self._sizes,
-            FusedParameters(weights, self.gates, apart=self.apart),
-            {"x": data},
-            states,
-            Layout.uniform(1, batch, data.device),
-        )
+        match = found(self._step)
+        if match is not None:
+            _, new = one_step(match.pattern.kind, data, states, weights)
+        else:
+            _, new = launch.run(
+                self._step,
+                self._sizes,
+                FusedParameters(weights, self.gates, apart=self.apart),
+                {"x": data},
+                states,
+                Layout.uniform(1, batch, data.device),
+            )
         return tuple(state[0] for state in new) if unbatched else new
 
     def _check(self, states: States, unbatched: bool, batch: int) -> States:

@@ -87,6 +87,12 @@ def log_loss(scores: Scores, targets: NDArray[Any], several: bool) -> float:
     return float((total - scores[np.arange(len(targets)), targets]).mean())
 
 
+def share_right(scores: Scores, targets: NDArray[Any], several: bool) -> float:
+    """The share of rows whose label is right; of label decisions with several."""
+    right = (scores > 0) == (targets > 0) if several else scores.argmax(axis=1) == targets
+    return float(right.mean()) if right.size else 0.0
+
+
 def _best_temperature(scores: Scores, targets: NDArray[Any], several: bool) -> tuple[float, float]:
     # The loss is convex in 1 / temperature: a ternary search over a fine grid finds its minimum.
     low, high = 0, len(_TEMPERATURES) - 1

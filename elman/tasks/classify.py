@@ -18,7 +18,7 @@ from elman.files import write_json
 from elman.tasks import run
 from elman.tasks.blend import Blend, fit_blend
 from elman.tasks.classify_config import ClassifyConfig, configured
-from elman.tasks.classify_training import ClassifierTraining
+from elman.tasks.classify_training import ClassifierTraining, epochs_for
 from elman.tasks.fitted import Fitted, load_fitted, outputs_for
 from elman.tasks.measurement import averaged, document, measured
 from elman.tasks.network import TextClassifier
@@ -26,7 +26,7 @@ from elman.tasks.preparation import Prepared, Source, prepare
 from elman.tasks.result import CrossValidation, Evaluation, Prediction, Result
 from elman.tasks.settings import checked
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
-from elman.training import Event, History, Note, fit
+from elman.training import Event, Note, fit
 
 OnEvent = Callable[[Event], None]
 
@@ -92,14 +92,15 @@ class Classifier:
         say = _speaker(on_event)
         folder = self._open(out, resume)
         made = prepare(self.config, data, valid, folder, say)
+        self._settle(made, folder)
         test_texts = self._read_test(test, made)
         fitted = self._build(made, say)
-        history = self._train(fitted, made, folder, resume, on_event)
+        self._train(fitted, made, folder, resume, on_event)
         fitted.blend = _blend(fitted, made)
         self._fitted = fitted
         part = ("test", test_texts) if test_texts is not None else ("valid", made.valid)
         evaluation = measured(fitted, part[1], part[0], self.config.training.seed, made.floor)
-        self._document = self._describe(made, evaluation, folder, history, start)
+        self._document = self._describe(made, evaluation, folder, start)
         if folder is not None:
             self._write(folder)
         return Result(self, evaluation, self._document, folder)
@@ -199,8 +200,16 @@ class Classifier:
             self._resume_settings(folder)
             return folder
         run.create(folder)
-        run.write_config(folder, self.config.model_dump(mode="json"))
         return folder
+
+    def _settle(self, made: Prepared, folder: Path | None) -> None:
+        """Decides what depends on the data, and writes the settings down."""
+        training = self.config.training
+        if "epochs" not in training.model_fields_set:
+            training = training.model_copy(update={"epochs": epochs_for(len(made.train))})
+            self.config = self.config.model_copy(update={"training": training})
+        if folder is not None:
+            run.write_config(folder, self.config.model_dump(mode="json"))
 
     def _resume_settings(self, folder: Path) -> None:
         if not (folder / "config.yaml").exists():
@@ -217,9 +226,7 @@ class Classifier:
     def _read_test(self, test: Source | None, made: Prepared) -> LabelledTexts | None:
         if test is None or isinstance(test, LabelledTexts):
             return test
-        return read_labelled(
-            test, self.config.data, columns=made.columns, several=made.several
-        )
+        return read_labelled(test, self.config.data, columns=made.columns, several=made.several)
 
     def _build(self, made: Prepared, say: Callable[[str], None]) -> Fitted:
         model = self.config.model
@@ -258,13 +265,13 @@ class Classifier:
         folder: Path | None,
         resume: bool,
         on_event: OnEvent | None,
-    ) -> History:
+    ) -> None:
         blended = made.floor_scores() if self.config.model.blend else None
         trainable = ClassifierTraining(
             fitted.network, made.numbers_train, made.numbers_valid, blended, self.config
         )
         settings = self.config.model_dump(mode="json", exclude={"training"})
-        history = fit(
+        fit(
             trainable,
             self.config.training,
             directory=folder,
@@ -273,14 +280,12 @@ class Classifier:
             extra_state={"settings": settings, "data": made.train.examples.fingerprint()},
         )
         fitted.network.cpu().eval()
-        return history
 
     def _describe(
         self,
         made: Prepared,
         evaluation: Evaluation,
         folder: Path | None,
-        history: History,
         start: float,
     ) -> dict[str, Any]:
         fitted = self._trained()
@@ -353,7 +358,7 @@ def _check_cell(cell: Cell, config: ClassifyConfig) -> None:
 
 def _speaker(on_event: OnEvent | None) -> Callable[[str], None]:
     if on_event is None:
-        return lambda message: None
+        return lambda _: None
     return lambda message: on_event(Note(message))
 
 

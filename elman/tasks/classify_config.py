@@ -22,42 +22,58 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """The network: embedding, recurrent stack, pooling, and the wide part beside them."""
 
-    cell: str = Field("lstm", description="a cell of the catalogue; see `elman cells`")
-    hidden: int = Field(128, ge=1, description="units of a layer and direction")
-    depth: int = Field(1, ge=1, description="recurrent layers")
+    cell: str = Field(default="lstm", description="a cell of the catalogue; see `elman cells`")
+    hidden: int = Field(default=128, ge=1, description="units of a layer and direction")
+    depth: int = Field(default=1, ge=1, description="recurrent layers")
     bidirectional: bool = True
     stack: Literal["plain", "residual", "deep"] = Field(
-        "plain", description="deep: residual blocks with norms and feed-forward parts"
+        default="plain", description="deep: residual blocks with norms and feed-forward parts"
     )
     hyperparameters: dict[str, Any] = Field(
         default_factory=dict, description="the cell's own, such as {periods: [1, 2, 4]}"
     )
-    init: str | dict[str, Any] | None = Field(None, description="an initialiser or globs of them")
+    init: str | dict[str, Any] | None = Field(
+        default=None, description="an initialiser or globs of them"
+    )
     layer_norm: Literal["inside", "around", "both"] | None = None
-    segment: int = Field(50, ge=0, description="chop texts into so many steps; 0: never")
-    pooling: str = Field("max+mean", description="last, mean, max, attention, or joined by +")
-    embedding: int = Field(128, ge=1, description="size of a word's vector")
-    vectors: str | None = Field(None, description="a file of word vectors to start from")
-    freeze_vectors: bool = Field(False, description="keep the vectors of the file as they are")
-    embedding_dropout: float = Field(0.3, ge=0, lt=1)
-    word_dropout: float = Field(0.1, ge=0, lt=1, description="share of words hidden in training")
-    layer_dropout: float = Field(0.2, ge=0, lt=1, description="between recurrent layers")
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="on the state, shared in time")
-    weight_drop: float = Field(0.0, ge=0, lt=1, description="on the recurrent matrices")
-    zoneout: float = Field(0.0, ge=0, lt=1)
-    dropout: float = Field(0.5, ge=0, lt=1, description="before the last linear layer")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    blend: bool = Field(True, description="add the floor's scores, weighed on the validation part")
-    backend: str | None = Field(None, description="a kernel by name; the fastest one when null")
+    segment: int = Field(default=50, ge=0, description="chop texts into so many steps; 0: never")
+    pooling: str = Field(
+        default="max+mean", description="last, mean, max, attention, or joined by +"
+    )
+    embedding: int = Field(default=128, ge=1, description="size of a word's vector")
+    vectors: str | None = Field(default=None, description="a file of word vectors to start from")
+    freeze_vectors: bool = Field(
+        default=False, description="keep the vectors of the file as they are"
+    )
+    embedding_dropout: float = Field(default=0.3, ge=0, lt=1)
+    word_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of words hidden in training"
+    )
+    layer_dropout: float = Field(default=0.2, ge=0, lt=1, description="between recurrent layers")
+    recurrent_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="on the state, shared in time"
+    )
+    weight_drop: float = Field(default=0.0, ge=0, lt=1, description="on the recurrent matrices")
+    zoneout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="before the last linear layer")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    blend: bool = Field(
+        default=True, description="add the floor's scores, weighed on the validation part"
+    )
+    backend: str | None = Field(
+        default=None, description="a kernel by name; the fastest one when null"
+    )
 
 
 class BatchConfig(Section):
     """How the rows of an epoch become batches of nearly equal length."""
 
-    size: int | None = Field(64, ge=1, description="rows in a batch")
-    tokens: int | None = Field(None, ge=1, description="tokens in a batch, padding included")
+    size: int | None = Field(default=64, ge=1, description="rows in a batch")
+    tokens: int | None = Field(
+        default=None, ge=1, description="tokens in a batch, padding included"
+    )
     balance: Literal["none", "weights", "sampler"] = Field(
-        "none", description="rare classes: weigh their loss, or draw them more often"
+        default="none", description="rare classes: weigh their loss, or draw them more often"
     )
 
 
@@ -67,14 +83,16 @@ class ClassifyConfig(Section):
     task: Literal["classify"] = "classify"
     preset: str = "default"
     several: bool | None = Field(
-        None, description="whether a text may have several labels; found when null"
+        default=None, description="whether a text may have several labels; found when null"
     )
-    valid: str | float = Field(0.1, description="a file, or the share of the data to hold out")
-    floor: bool = Field(True, description="measure a cheap linear model beside the network")
-    data: TextConfig = Field(default_factory=TextConfig)
-    model: ModelConfig = Field(default_factory=ModelConfig)
-    batch: BatchConfig = Field(default_factory=BatchConfig)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    valid: str | float = Field(
+        default=0.1, description="a file, or the share of the data to hold out"
+    )
+    floor: bool = Field(default=True, description="measure a cheap linear model beside the network")
+    data: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    batch: BatchConfig = BatchConfig()
+    training: TrainingConfig = TrainingConfig()
 
 
 COMMON = {

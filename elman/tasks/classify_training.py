@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.data import Batch, EncodedTexts, TextConfig, bucketed, collate, shortened_lengths
-from elman.tasks.blend import Scores, fit_blend, log_loss
+from elman.tasks.blend import Scores, fit_blend, log_loss, share_right
 from elman.tasks.classify_config import BatchConfig, ClassifyConfig
 from elman.tasks.network import TextClassifier
 from elman.training import ParameterGroup, parameter_groups
@@ -35,9 +35,7 @@ class LazyBatches:
     def __getitem__(self, index: int) -> Batch:
         config = self.config
         rows = self.plan[index]
-        return collate(
-            self.texts, rows, max_tokens=config.max_tokens, head_tail=config.head_tail
-        )
+        return collate(self.texts, rows, max_tokens=config.max_tokens, head_tail=config.head_tail)
 
 
 def lengths_of(texts: EncodedTexts, config: TextConfig) -> NDArray[np.int64]:
@@ -53,9 +51,7 @@ def network_scores(network: TextClassifier, texts: EncodedTexts, config: TextCon
     network.eval()
     count = len(texts.label_names)
     result = np.zeros((len(texts), count))
-    plan = bucketed(
-        lengths_of(texts, config), batch_size=_ROWS, token_budget=65536, shuffle=False
-    )
+    plan = bucketed(lengths_of(texts, config), batch_size=_ROWS, token_budget=65536, shuffle=False)
     for batch in (LazyBatches(texts, plan, config)[k] for k in range(len(plan))):
         logits = network(batch.values.to(device), batch.lengths.to(device)).double()
         result[batch.rows] = log_scores(logits, texts.several_labels).cpu().numpy()
@@ -82,7 +78,7 @@ class ClassifierTraining:
         config: every setting.
     """
 
-    monitor = "loss"
+    monitor = "log_loss"
     mode: Literal["max", "min"] = "min"
 
     def __init__(
@@ -148,17 +144,16 @@ class ClassifierTraining:
         several = self._valid.several_labels
         blend = fit_blend(scores, self._floor, self._targets, several=several)
         mixed = blend.scores(scores, self._floor) / blend.temperature
-        found = {"loss": log_loss(mixed, self._targets, several)}
+        found = {"log_loss": log_loss(mixed, self._targets, several)}
         found["accuracy"] = share_right(mixed, self._targets, several)
         if self._floor is not None:
             found["network_accuracy"] = share_right(scores, self._targets, several)
         return found
 
 
-def share_right(scores: Scores, targets: NDArray[Any], several: bool) -> float:
-    """The share of rows whose label is right; of label decisions with several."""
-    right = (scores > 0) == (targets > 0) if several else scores.argmax(axis=1) == targets
-    return float(right.mean()) if right.size else 0.0
+def epochs_for(rows: int) -> int:
+    """Passes over a training part of so many rows: some 100 000 texts are seen in all."""
+    return int(min(25, max(4, round(100_000 / max(1, rows)))))
 
 
 def batch_rows(config: BatchConfig, rows: int) -> int | None:

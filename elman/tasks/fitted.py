@@ -49,9 +49,7 @@ class Fitted:
         stream = iter(texts)
         while block := list(islice(stream, _BATCH)):
             examples = [TextExample(text, (), "") for text in block]
-            numbers = encode(
-                examples, self.tokeniser, self.classes, several_labels=self.several
-            )
+            numbers = encode(examples, self.tokeniser, self.classes, several_labels=self.several)
             network.append(self.network_scores(numbers))
             if self.floor is not None:
                 floor.append(scores_of(self.floor.probabilities(block), self.several))

@@ -178,7 +178,7 @@ def _fit_one(candidate: Candidate, features: Any) -> Any:
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", FutureWarning)
             model.fit(features, positive)
-        return model.coef_.ravel(), float(model.intercept_[0]), int(np.max(model.n_iter_))
+        return model.coef_.ravel(), float(np.ravel(model.intercept_)[0]), int(np.max(model.n_iter_))
 
     return fit
 

@@ -33,7 +33,7 @@ def measured(
         seed: of the bootstrap.
         floor: the floor, also when it is not blended in; None leaves the comparison out.
     """
-    numbers = encoded(texts, fitted.tokeniser, fitted.classes, fitted.config.data)
+    numbers = encoded(texts, fitted.tokeniser, fitted.classes)
     network = fitted.network_scores(numbers)
     beside = floor.probabilities(texts.texts()) if floor is not None else None
     scores = None if beside is None else scores_of(beside, fitted.several)
@@ -142,5 +142,7 @@ def _comparison(
 
 def _accuracy(fitted: Fitted, truth: Sequence[Any], probabilities: Scores) -> float:
     labels = fitted.labels(probabilities)
-    same = [set(a) == set(b) if fitted.several else a == b for a, b in zip(truth, labels, strict=True)]
+    same = [
+        set(a) == set(b) if fitted.several else a == b for a, b in zip(truth, labels, strict=True)
+    ]
     return sum(same) / max(1, len(same))

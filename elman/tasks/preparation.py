@@ -8,8 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from elman.data import (
     EncodedTexts,
     Tokeniser,
@@ -20,7 +18,7 @@ from elman.data import (
 )
 from elman.errors import ConfigError, DataError, RunError
 from elman.files import read_json, write_json
-from elman.tasks.blend import Scores, scores_of
+from elman.tasks.blend import Scores, scores_of, share_right
 from elman.tasks.classify_config import ClassifyConfig
 from elman.tasks.floor import Floor, fit_floor
 from elman.tasks.texts import LabelledTexts, encoded, read_labelled
@@ -98,8 +96,8 @@ def prepare(
         share,
         classes,
         tokeniser,
-        encoded(train, tokeniser, classes, config.data),
-        encoded(held, tokeniser, classes, config.data),
+        encoded(train, tokeniser, classes),
+        encoded(held, tokeniser, classes),
         columns=columns,
     )
     if len(made.numbers_train.ids) == 0:
@@ -119,7 +117,8 @@ def _read(data: str | PathLike[str], config: ClassifyConfig, say: Say) -> Labell
     found = texts.examples.facts
     how = ", ".join(str(found[key]) for key in ("format", "compression") if found.get(key))
     columns = f'text "{found.get("text")}", label "{found.get("label")}"'
-    say(f"{len(texts)} rows of {len(texts.counts())} classes from {found.get('path')} ({how}; {columns})")
+    rows = f"{len(texts)} rows of {len(texts.counts())} classes"
+    say(f"{rows} from {found.get('path')} ({how}; {columns})")
     return texts
 
 
@@ -194,8 +193,8 @@ def _floor(config: ClassifyConfig, made: Prepared, kept: Path | None, say: Say) 
     )
     scores = scores_of(floor.probabilities(made.valid.texts()), made.several)
     targets = made.numbers_valid.targets(range(len(made.valid)))
-    right = np.mean((scores > 0) == (targets > 0) if made.several else scores.argmax(1) == targets)
-    say(f"floor: {floor.name}, {100 * right:.1f} % right on the validation part ({floor.seconds:.0f} s)")
+    right = f"{100 * share_right(scores, targets, made.several):.1f} % right"
+    say(f"floor: {floor.name}, {right} on the validation part ({floor.seconds:.0f} s)")
     return floor
 
 

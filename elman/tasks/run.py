@@ -56,7 +56,9 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "packages": versions,
-        "command": " ".join(Path(sys.argv[0]).name if k == 0 else a for k, a in enumerate(sys.argv)),
+        "command": " ".join(
+            Path(sys.argv[0]).name if k == 0 else a for k, a in enumerate(sys.argv)
+        ),
         "created": now(),
     }
 
@@ -123,7 +125,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise RunError(f"not YAML: {getattr(error, 'problem', None) or error}.", where=place) from error
+        raise RunError(
+            f"not YAML: {getattr(error, 'problem', None) or error}.", where=place
+        ) from error
     if not isinstance(value, dict):
         kind = type(value).__name__
         raise RunError(f"got a {kind}, wanted settings as `name: value`.", where=str(path))

@@ -109,16 +109,12 @@ def read_labelled(
     return LabelledTexts(examples, labels, found)
 
 
-def encoded(
-    texts: LabelledTexts, tokeniser: Tokeniser, classes: Sequence[str], config: TextConfig
-) -> EncodedTexts:
+def encoded(texts: LabelledTexts, tokeniser: Tokeniser, classes: Sequence[str]) -> EncodedTexts:
     """The texts as numbers."""
     return encode(texts.source, tokeniser, classes, several_labels=texts.several)
 
 
-def facts(
-    texts: LabelledTexts, numbers: EncodedTexts, unknown: int, **more: Any
-) -> dict[str, Any]:
+def facts(texts: LabelledTexts, numbers: EncodedTexts, unknown: int, **more: Any) -> dict[str, Any]:
     """What `result.json` says about a set: file, rows, fingerprint, classes, tokens."""
     found = texts.examples.facts
     lengths = numbers.lengths

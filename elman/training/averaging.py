@@ -17,7 +17,7 @@ from elman.training.config import TrainingConfig
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Every distinct parameter and buffer by name; a tied one appears once, under its first name."""
+    """Every distinct parameter and buffer by name; a tied one stands under its first name."""
     found: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
@@ -82,7 +82,9 @@ class Averager:
             else:
                 self.values[name].copy_(tensor)
         if averaged:
-            torch._foreach_lerp_(averaged, fresh, share)
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+                averaged, fresh, share
+            )
 
     def _share(self) -> float:
         """The weight of the newest weights in the average."""

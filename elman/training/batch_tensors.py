@@ -1,4 +1,4 @@
-"""The tensors inside a batch of any make: to move them, and to save them when something is wrong."""
+"""The tensors inside a batch of any make: to move them, and to save them after a fault."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ def write(root: Path, tensors: dict[str, dict[str, Tensor]], body: dict[str, Any
         _sync_folder(new)
         if (root / LAST).exists():
             shutil.rmtree(root / PREVIOUS, ignore_errors=True)
-            os.replace(root / LAST, root / PREVIOUS)
-        os.replace(new, root / LAST)
+            (root / LAST).replace(root / PREVIOUS)
+        new.replace(root / LAST)
         _sync_folder(root)
     except OSError as error:
         raise explain(error, error.filename or root) from error
@@ -165,7 +165,8 @@ def read_one(folder: Path) -> Loaded:
     if not isinstance(body, dict) or _digest(_canonical(body)) != wrapped.get("sha256"):
         raise RunError("the content does not match its checksum.", where=str(folder / STATE))
     tensors = {
-        Path(name).stem: _read_tensors(folder / name, facts) for name, facts in body["files"].items()
+        Path(name).stem: _read_tensors(folder / name, facts)
+        for name, facts in body["files"].items()
     }
     return Loaded(tensors, body)
 
@@ -201,7 +202,7 @@ def write_best(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = _write(temporary, _packed(weights))
-        os.replace(temporary, folder / name)
+        temporary.replace(folder / name)
     except OSError as error:
         raise explain(error, folder / name) from error
     finally:

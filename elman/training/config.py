@@ -1,4 +1,4 @@
-"""The settings of a training run; imports no torch, so that a command line can read them quickly."""
+"""The settings of a training run; without torch, so that a command line reads them quickly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ Average = Literal["ema", "swa", "none"]
 class TrainingConfig(BaseModel):
     """How a model is trained. The defaults follow `recipes.md`, section 5, for short runs.
 
-    Changing any field between a run and its resumption is refused, except those in `CHANGEABLE`.
+    Changing a field between a run and its resumption is refused, with the few exceptions that
+    `elman.training.resumption` lists.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

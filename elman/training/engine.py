@@ -112,7 +112,9 @@ class Engine:
             told.bad = float(told.bad_here)
         if not alone and told.weight > 0 and not told.bad:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
-            torch._foreach_div_(gradients, told.weight)
+            torch._foreach_div_(  # pyright: ignore[reportPrivateImportUsage]
+                gradients, told.weight
+            )
         return told
 
     def _share(self, told: Gathered) -> None:

@@ -41,12 +41,13 @@ def explain(
         TrainingError: always; it names step, epoch, batch and rows, the first layer with an
             output that is not finite, and the parameter with a value or gradient that is not.
     """
-    for index, batch in zip(indices, batches, strict=True):
+    index, batch = -1, None
+    findings: list[str] = []
+    for index, batch in zip(indices, batches, strict=True):  # noqa: B007 - used after the loop
         findings = _examine(engine, batch)
         if findings:
             break
     else:
-        index, batch = indices[-1] if indices else 0, batches[-1] if batches else None
         findings = ["a second run of the batch was finite: the fault does not repeat"]
     saved = _save(batch, state, index, directory)
     rows = _rows(batch)
@@ -118,7 +119,7 @@ class _Watch:
             handle.remove()
 
     def _hook(self, name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, output: Any) -> None:
+        def look(module: nn.Module, _: Any, output: Any) -> None:
             if self.found:
                 return
             outputs = tensors_of(output).values()
@@ -151,5 +152,3 @@ def _save(batch: Any, state: RunState, index: int, directory: Path | None) -> st
     except ElmanError as error:
         return f"The batch could not be saved ({error.message}) "
     return f'The batch is saved in "{path}". '
-
-

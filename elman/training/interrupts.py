@@ -11,7 +11,7 @@ from typing import Any
 from elman.errors import TrainingError
 
 
-class Interrupted(TrainingError, KeyboardInterrupt):
+class Interrupted(TrainingError, KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt is
     """Training was stopped by a signal; the message says how to go on."""
 
 
@@ -56,7 +56,7 @@ class Interrupts:
         self._told = True
         _thread.interrupt_main(signal.SIGINT)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
         if self._deaf and not self._told:
             return
         self._told = False

@@ -337,4 +337,3 @@ class Loop:
         if best is None:
             return True
         return value > best if self.trainable.mode == "max" else value < best
-

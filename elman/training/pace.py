@@ -60,7 +60,7 @@ class Pace:
         return 1.15 * state.validation_seconds + 1.5 * self.saving_seconds + 0.05
 
     def progress(self, state: RunState) -> float:
-        """The schedule's p in [0, 1]: the larger of the shares of steps and of time; never falls."""
+        """The schedule's p in [0, 1]: the larger share, of steps or of time; never falls."""
         within = state.position / state.epoch_steps if state.epoch_steps else 0.0
         steps = (state.epoch - 1 + within) / self._epochs
         usable = max(self.budget - self.reserve(state), 1e-3)

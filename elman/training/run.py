@@ -146,7 +146,7 @@ def accelerator(config: TrainingConfig) -> str:
 def build_fabric(config: TrainingConfig) -> Fabric:
     """Lightning Fabric for this process: device, precision and, among several, their strategy."""
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
     number = config.device.partition(":")[2]
     devices: Any = [int(number)] if number else config.devices
@@ -170,15 +170,17 @@ def settled(config: TrainingConfig) -> Iterator[None]:
     random_before = random_state.capture()
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
+    # The module replaces itself with an object that type checkers do not see.
+    memory: Any = torch.utils.deterministic
+    filling = memory.fill_uninitialized_memory
     try:
         if config.deterministic:
             # cuBLAS reads this when it first starts.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            memory.fill_uninitialized_memory = False
         yield
     finally:
         torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        memory.fill_uninitialized_memory = filling
         random_state.restore(random_before)

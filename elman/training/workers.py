@@ -143,8 +143,8 @@ class _Crew:
 
     def __init__(self, orders: list[Order]) -> None:
         context = multiprocessing.get_context("spawn")
-        self._reports: list[Connection] = []
-        self._controls: list[Connection] = []
+        self._reports: list[Any] = []
+        self._controls: list[Any] = []
         self._processes: list[Any] = []
         self._finished: dict[int, Done] = {}
         self._needs_main = b"__main__" in orders[0].task
@@ -185,12 +185,10 @@ class _Crew:
     def _listen(self, on_event: Callable[[Event], None] | None, timeout: float) -> None:
         """Takes in what the workers have sent, one message each."""
         open_reports = {
-            report: rank
-            for rank, report in enumerate(self._reports)
-            if rank not in self._finished
+            report: rank for rank, report in enumerate(self._reports) if rank not in self._finished
         }
         for report in wait(list(open_reports), timeout):
-            rank = open_reports[report]  # pyright: ignore[reportArgumentType]
+            rank = open_reports[report]
             try:
                 message = self._reports[rank].recv()
             except (EOFError, OSError):
@@ -260,7 +258,7 @@ def work(order: Order, report: Connection, control: Connection) -> None:
             done = _train(order, report, interrupts)
     except (ElmanError, Interrupted) as error:
         done = Done(error=error, time=time.monotonic())
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the parent must hear of everything
         wrapped = TrainingError(f"worker process {order.rank}: {type(error).__name__}: {error}.")
         done = Done(error=wrapped, trace=traceback.format_exc(), time=time.monotonic())
     with contextlib.suppress(OSError):
@@ -288,7 +286,7 @@ def _train(order: Order, report: Connection, interrupts: Interrupts) -> Done:
     if sys.platform == "linux":
         # All processes are on this machine, whose own name need not be known to it.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    trainable: Trainable[Any] = pickle.loads(order.task)
+    trainable: Trainable[Any] = pickle.loads(order.task)  # noqa: S301 - our parent made it
     with settled(config):
         _meet(order)
         history = run_loop(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Answer:
 Command = Callable[..., Answer]
 
 
-@pytest.fixture()
+@pytest.fixture
 def elman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs `elman WORDS...` in this process, with `stdin` as its standard input."""
     monkeypatch.delenv("ELMAN_TRACEBACK", raising=False)
@@ -65,8 +65,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.fixture()
-def a_run(trained: Path, tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture
+def a_run(trained: Path, tmp_path: Path) -> Path:
     """A copy of the finished run that a test may change."""
     shutil.copytree(trained, tmp_path / "run")
-    yield tmp_path / "run"
+    return tmp_path / "run"

@@ -19,7 +19,17 @@ PROGRAM = Path(sys.executable).with_name("elman")
 def test_help_goes_to_standard_output(elman) -> None:
     answer = elman("--help")
     assert answer.code == 0 and answer.err == ""
-    for verb in ("train", "evaluate", "predict", "report", "check", "cells", "doctor", "data", "demo"):
+    for verb in (
+        "train",
+        "evaluate",
+        "predict",
+        "report",
+        "check",
+        "cells",
+        "doctor",
+        "data",
+        "demo",
+    ):
         assert f"  {verb}: " in answer.out
 
 
@@ -73,7 +83,7 @@ def test_overrides_are_taken_out_of_the_words() -> None:
     assert not found
 
 
-@pytest.fixture()
+@pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch):
     def fail_with(error: BaseException) -> None:
         def fail(words: list[str]) -> int:
@@ -87,7 +97,11 @@ def failing(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
-        (DataError("no such column.", where="a.csv", hint="Look."), 1, "a.csv: no such column. Look."),
+        (
+            DataError("no such column.", where="a.csv", hint="Look."),
+            1,
+            "a.csv: no such column. Look.",
+        ),
         (OSError(28, "No space left on device", "x/y"), 1, 'cannot write "x/y": the disk is full'),
         (FileNotFoundError(2, "No such file", "x/y"), 1, 'cannot read "x/y": it does not exist'),
         (MemoryError(), 1, "memory is used up"),

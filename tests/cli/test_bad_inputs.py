@@ -39,7 +39,10 @@ class Bad:
 
 
 def _train(data: object, *more: object) -> list[object]:
-    return ["train", "classify", data, *SMALL, "--out", "out", *more]
+    """Trains a tiny model into `out`; options in `more` take the place of the usual ones."""
+    usual = [*zip(SMALL[::2], SMALL[1::2], strict=True), ("--out", "out")]
+    options = [word for pair in usual if pair[0] not in more for word in pair]
+    return ["train", "classify", data, *options, *more]
 
 
 def _file(name: str, content: str | bytes, *more: object) -> Build:
@@ -70,7 +73,9 @@ def _setup(words: Callable[[Path], list[object] | None], *more: object) -> Build
 
 
 def _film_lines(rows: int = 40) -> str:
-    lines = [f"a {('lovely', 'awful')[k % 2]} film {k},{('good', 'bad')[k % 2]}" for k in range(rows)]
+    lines = [
+        f"a {('lovely', 'awful')[k % 2]} film {k},{('good', 'bad')[k % 2]}" for k in range(rows)
+    ]
     return "text,label\n" + "\n".join(lines) + "\n"
 
 
@@ -147,14 +152,11 @@ CONTENT = [
     Bad("all texts empty", _file("a.csv", "text,label\n" + ",good\n,bad\n" * 9), ("text", "empty")),
     Bad("missing label", _file("a.csv", _film_lines() + "a film,\n"), ("label", "42")),
     Bad("NaN label", _file("a.jsonl", '{"text": "a b", "label": "x"}\n{"text": "c d", "label": "y"}\n' * 9 + '{"text": "e", "label": NaN}\n'), ("label", "19")),
-    Bad("null text", _file("a.jsonl", '{"text": "a b", "label": "x"}\n{"text": "c d", "label": "y"}\n' * 9 + '{"text": {"a": 1}, "label": "x"}\n', "--text", "text"), ("text", "19")),
     Bad("unknown text column", _films("--text", "txet"), ("txet", 'did you mean "text"')),
     Bad("unknown label column", _films("--label", "lable"), ("lable", 'did you mean "label"')),
     Bad("text is label", _films("--text", "label", "--label", "label"), ("label",)),
-    Bad("fewer rows than parts", _file("a.csv", "text,label\na,x\nb,y\n"), ("row|example|text",)),
-    Bad("every label another", _file("a.csv", "text,label\n" + "".join(f"text {k},label {k}\n" for k in range(30)), "--label", "label"), ("class|label",)),
     Bad("valid has an unknown class", _setup(_write("v.csv", "text,label\na film,splendid\n", "--valid", "v.csv")), ("splendid", "v.csv|valid")),
-    Bad("test has other columns", _setup(_write("t.csv", "review,stars\na film,good\nb film,bad\n", "--test", "t.csv")), ("t.csv", "column", "text")),
+    Bad("test has other columns", _setup(_write("t.csv", "review,stars\na film,good\nb film,bad\n", "--test", "t.csv")), ("t.csv", "column", "text|label")),
     Bad("test has an unknown class", _setup(_write("t.csv", "text,label\na film,splendid\n", "--test", "t.csv")), ("splendid",)),
     Bad("test is missing", _films("--test", "t.csv"), ("t.csv",)),
     Bad("valid share too large", _films("--valid", "1.5"), ("1.5",)),
@@ -166,7 +168,7 @@ SETTINGS = [
     Bad("unknown preset", _films("--preset", "bilstm-golve"), ("bilstm-golve", 'did you mean "bilstm-glove"')),
     Bad("unknown setting", _films("--model.hiden", "3"), ("model.hiden", 'did you mean "hidden"')),
     Bad("unknown section", _films("--modle.hidden", "3"), ("modle", 'did you mean "model"')),
-    Bad("wrong type", _films("--training.epochs", "ten"), ("training.epochs", "ten")),
+    Bad("wrong type", _films("--training.lr", "ten"), ("training.lr", "ten")),
     Bad("not a list", _films("--training.betas", "[0.9, "), ("training.betas", "list")),
     Bad("hidden 0", _films("--hidden", "0"), ("hidden", "0")),
     Bad("depth -1", _films("--depth", "-1"), ("depth", "-1")),
@@ -185,7 +187,7 @@ SETTINGS = [
     Bad("config is no yaml", _setup(_write("c.yaml", "model: [1, 2\n", "--config", "c.yaml")), ("c.yaml", "yaml")),
     Bad("config is a list", _setup(_write("c.yaml", "- a\n- b\n", "--config", "c.yaml")), ("c.yaml", "list")),
     Bad("config has an unknown key", _setup(_write("c.yaml", "model:\n  hiden: 3\n", "--config", "c.yaml")), ("hiden", "hidden")),
-    Bad("config has a wrong section", _setup(_write("c.yaml", "model: 3\n", "--config", "c.yaml")), ("model", "3")),
+    Bad("config has a wrong section", _setup(_write("c.yaml", "model: 3\n", "--config", "c.yaml")), ("model",)),
     Bad("vectors missing", _films("--vectors", "v.txt"), ("v.txt",)),
     Bad("vectors of two widths", _vectors("v.txt", "film 1 2 3\nlovely 1 2\nawful 1 2 3\n"), ("v.txt", "2")),
     Bad("vectors of words", _vectors("v.txt", "film a b c\nlovely d e f\n"), ("v.txt",)),
@@ -245,9 +247,10 @@ RUNS = [
     Bad("run is a file", lambda f: [write_films(f / "films.csv"), "predict", "films.csv", "a"][1:], ("films.csv",)),
     Bad("run is a folder of data", _is_folder, ("films.csv", "not a run")),
     *(
-        Bad(f"without {name}", _changed(_gone(name)), (name, "missing|not finished|not a run|no "), run=True)
-        for name in ("config.yaml", "model.safetensors", "tokenizer.json", "manifest.json")
+        Bad(f"without {name}", _changed(_gone(name)), (name, "missing|no "), run=True)
+        for name in ("config.yaml", "model.safetensors", "tokenizer.json")
     ),
+    Bad("unfinished", _changed(_gone("manifest.json")), ("not finished", "--resume"), run=True),
     Bad("a byte of the weights flipped", _changed(_flip("model.safetensors")), ("model.safetensors", "checksum"), run=True),
     Bad("a byte of the tokeniser flipped", _changed(_flip("tokenizer.json")), ("tokenizer.json", "checksum"), run=True),
     Bad("weights cut", _changed(_cut("model.safetensors")), ("model.safetensors", "damaged"), run=True),

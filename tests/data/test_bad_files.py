@@ -8,7 +8,6 @@ import io
 import lzma
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from elman.data import class_names, count_labels, read_examples, read_rows, read
 from elman.errors import DataError, ElmanError
 
 GOOD = b"text,label\n" + b"".join(b"some words %d,%d\n" % (i, i % 2) for i in range(3000))
+CHECKED = zstandard.ZstdCompressor(write_checksum=True)
 NOISE = bytes((i * 7919 + i // 3) % 256 for i in range(5000))
 
 
@@ -65,12 +65,18 @@ TABLE = [
     bad("model.pkl", b"\x80\x04\x95" + NOISE, "pickle, not text"),
     bad("ragged.csv", b"text,label\na,1\nb,c,2\nd,1\n", r"row 3 \(line 3\): 3 fields.*2 columns"),
     bad("short.csv", b"id,text,label\n1,a,1\n2,b\n3,c,0\n", r"row 3 \(line 3\): 2 fields.*3 col"),
-    bad("open.csv", b'text,label\na,1\n"b,2\nc,1\nd,0\n' * 20, r"row \d+ \(line \d+\)"),
+    bad("open.csv", b'text,label\n"a, b",1\n"b,2\nc,1\nd,0\n', r"row 3 \(line 3\).*never closes"),
     bad("stray.csv", b'text,label\n"a" b,1\n"x, y",1\n', "quote"),
     bad("twice.csv", b"text,text,label\na,b,1\nc,d,0\n", 'two columns are called "text"'),
     bad("name.csv", b"text,label\na,1\nb,0\n", 'Did you mean "label"', label="lable"),
     bad("name2.csv", b"review,stars\na,1\nb,0\n", "review, stars", text="text_column"),
-    bad("both.csv", b"text,label\na,1\nb,0\n", "both the text and the label", label="text"),
+    bad(
+        "both.csv",
+        b"text,label\na,1\nb,0\n",
+        "both the text and the label",
+        text="label",
+        label="label",
+    ),
     bad("nan.csv", b"text,label\na,1\nb,NaN\nc,\nd,0\n", r"nan\.csv, row 3; nan\.csv, row 4"),
     bad("none.jsonl", b'{"text":"a","label":null}\n{"text":"b","label":"x"}\n', "line 1"),
     bad("one.csv", b"text,label\na,1\nb,1\n", "at least two classes"),
@@ -87,7 +93,7 @@ TABLE = [
     bad("bit.csv.gz", flipped(gzip.compress(GOOD)), "gzip file is damaged"),
     bad("bit.csv.xz", flipped(lzma.compress(GOOD)), "xz file is damaged"),
     bad("bit.csv.bz2", flipped(bz2.compress(GOOD)), "bz2 file is damaged"),
-    bad("bit.csv.zst", flipped(zstandard.compress(GOOD)), "zstd file (is damaged|ends)"),
+    bad("bit.csv.zst", flipped(CHECKED.compress(GOOD)), "zstd file is damaged"),
     bad("cut.parquet", cut(parquet()), "not a readable Parquet file"),
     bad("false.parquet", b"PAR1" + NOISE + b"PAR1", "not a readable Parquet file"),
     bad("bad.jsonl", b'{"text":"a","label":1}\n{"text":\n', r"bad\.jsonl, line 2: not JSON"),
@@ -101,13 +107,17 @@ TABLE = [
 ]
 
 
+def read_wholly(path: Path, options: dict[str, Any]) -> list[str]:
+    examples = read_examples(path, **options)
+    return class_names(count_labels(example.labels for example in examples), path.name)
+
+
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
 def test_bad_files_are_explained(tmp_path: Path, case: Bad) -> None:
     path = tmp_path / case.name
     path.write_bytes(case.content)
     with pytest.raises(DataError) as error:
-        examples = read_examples(path, **case.options)
-        class_names(count_labels(example.labels for example in examples), case.name)
+        read_wholly(path, case.options)
     sentence = str(error.value)
     assert re.search(case.says, sentence), sentence
     assert "\n" not in sentence
@@ -174,5 +184,3 @@ def test_bad_vectors(tmp_path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=says):
         read_vectors(path, {"the": 2, "of": 3}, 4 if "wanted" in says else None)
-
-

@@ -301,7 +301,7 @@ def test_plain_lines_for_prediction(tmp_path: Path) -> None:
     path = tmp_path / "in.txt"
     path.write_text("good film, really\nbad, long, dull\nfine\n")
     examples = read_examples(path, need_labels=False)
-    assert [example.text for example in examples][0] == "good film, really"
+    assert next(example.text for example in examples) == "good film, really"
     assert examples.facts["format"] == "lines"
 
 

@@ -68,7 +68,9 @@ def _undocumented_methods(name: str, owner: ast.ClassDef) -> list[str]:
     return [
         f"{name}:{node.lineno} {owner.name}.{node.name}"
         for node in owner.body
-        if _is_public(node) and not ast.get_docstring(node) and not _explained_elsewhere(owner, node)
+        if _is_public(node)
+        and not ast.get_docstring(node)
+        and not _explained_elsewhere(owner, node)
     ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman import cells
-from elman.cells import R, W, b, cell, catalogue, params, sigmoid, tanh, u
+from elman.cells import R, W, b, catalogue, cell, params, sigmoid, tanh, u
 from elman.errors import ConfigError
 from elman.kernels import Layout, Situation, launch, plan, run
 from elman.kernels.blocks import CALL, ROW, Placement, exact_blocks, merged_blocks
@@ -38,8 +38,10 @@ def test_recognised_by_equations_and_not_by_name():
         return new + keep * (s - new)
 
     match = found(Odd.step())
-    assert match is not None and match.pattern.kind == "gru"
-    assert match.names["W.r"] == "Q.o" and match.names["u.n"] == "u.m"
+    assert match is not None
+    assert match.pattern.kind == "gru"
+    assert match.names["W.r"] == "Q.o"
+    assert match.names["u.n"] == "u.m"
 
     @cell
     def LSTM(x, /, h, c):  # named so, but the gates are tanh
@@ -63,7 +65,8 @@ def cost(blocks):
 def test_merged_blocks_are_the_cheapest(lengths):
     layout = Layout(lengths)
     blocks = merged_blocks(layout)
-    assert blocks[0].start == 0 and blocks[-1].stop == layout.steps
+    assert blocks[0].start == 0
+    assert blocks[-1].stop == layout.steps
     for one, other in itertools.pairwise(blocks):
         assert one.stop == other.start
     assert all(k.rows == layout.rows[k.start] for k in blocks)
@@ -91,7 +94,8 @@ def test_exact_blocks_and_cuts():
 def test_many_lengths_are_taken_together():
     layout = Layout(list(range(1, 301)))
     blocks = merged_blocks(layout)
-    assert len(blocks) <= 64 and blocks[-1].stop == 300
+    assert len(blocks) <= 64
+    assert blocks[-1].stop == 300
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -135,7 +139,9 @@ def test_plan_and_its_refusals():
     sizes = step.resolve(input_size=3, hidden_size=4)
     situation = Situation("cpu", torch.float32, 10, 4, 31)
     made = plan(step, sizes, situation)
-    assert made.backend == "reference" and made.kind == "matmul" and made.flops > 0
+    assert made.backend == "reference"
+    assert made.kind == "matmul"
+    assert made.flops > 0
     assert made.refused[0][0] == "builtin"
     assert made.levels == {"P": 0, "X": 2, "S": made.levels["S"]}
     with pytest.raises(ConfigError, match='Did you mean "reference"'):
@@ -161,4 +167,5 @@ def test_a_new_backend_is_a_row(monkeypatch):
         Layout.uniform(3, 2))  # fmt: skip
     assert seen == ["MGU"]
     long = plan(step, sizes, Situation("cpu", torch.float32, 10, 4, 31))
-    assert long.backend == "reference" and ("mine", "long") in long.refused
+    assert long.backend == "reference"
+    assert ("mine", "long") in long.refused

@@ -23,13 +23,15 @@ def test_pack_and_unpack(lengths, extra):
     x = torch.randn(time, len(lengths), 2)
     data = layout.pack(x)
     real = torch.arange(time)[:, None] < torch.tensor(lengths)[None, :]
-    assert data.shape == (sum(lengths), 2) and layout.total == sum(lengths)
+    assert data.shape == (sum(lengths), 2)
+    assert layout.total == sum(lengths)
     assert torch.equal(layout.unpack(data, time), x * real[..., None])
     if min(lengths) > 0:
         theirs = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
         assert layout.rows == theirs.batch_sizes.tolist()
         assert torch.equal(data.sum(), theirs.data.sum())
-    assert layout.offsets[-1] == layout.total and len(layout.rows) == layout.steps
+    assert layout.offsets[-1] == layout.total
+    assert len(layout.rows) == layout.steps
     rows = torch.arange(len(lengths))
     assert torch.equal(layout.unsort(layout.sort(rows)), rows)
     steps = [t for t, n in enumerate(layout.rows) for _ in range(n)]
@@ -42,12 +44,15 @@ def test_pack_and_unpack(lengths, extra):
 
 def test_stable_order_and_the_uniform_case():
     layout = Layout([2, 3, 2, 3])
-    assert layout.order is not None and layout.order.tolist() == [1, 3, 0, 2]
+    assert layout.order is not None
+    assert layout.order.tolist() == [1, 3, 0, 2]
     uniform = Layout.uniform(3, 2)
     x = torch.randn(3, 2, 4)
-    assert uniform.order is None and uniform.pack(x).data_ptr() == x.data_ptr()
+    assert uniform.order is None
+    assert uniform.pack(x).data_ptr() == x.data_ptr()
     assert uniform.unpack(uniform.pack(x)).data_ptr() == x.data_ptr()
-    assert Layout([]).steps == 0 and Layout([0, 0]).rows == []
+    assert Layout([]).steps == 0
+    assert Layout([0, 0]).rows == []
 
 
 def test_negative_lengths():
@@ -64,7 +69,8 @@ def test_gradients_of_gather_and_scatter():
         lambda v: scatter(v[:3], index, 6) ** 3,
         lambda v: scatter_beside(v[:3], index, beside) ** 3,
     ):
-        assert gradcheck(call, x) and gradgradcheck(call, x)
+        assert gradcheck(call, x)
+        assert gradgradcheck(call, x)
     weight = torch.randn(3, 2, dtype=torch.float64)
     grads = torch.func.grad(lambda v: (gather(v, index) * weight).sum())(x.detach())
     assert torch.equal(grads[index], weight)

@@ -68,11 +68,16 @@ def test_shared_layers_hooks_and_what_is_left_alone():
     nn.utils.parametrize.register_parametrization(dropped, "weight_hh_l0", enn.WeightDrop(0.5))
     model = nn.ModuleList([lstm, lstm, Own(3, 3), dropped, nn.Linear(3, 3)])
     report = enn.accelerate(model)
-    assert isinstance(model[0], enn.LSTM) and model[0] is model[1]
-    assert type(model[2]) is Own and isinstance(model[3], nn.GRU)
-    assert len(report.changed) == 1 and "subclass" in str(report) and "parametrised" in str(report)
+    assert isinstance(model[0], enn.LSTM)
+    assert model[0] is model[1]
+    assert type(model[2]) is Own
+    assert isinstance(model[3], nn.GRU)
+    assert len(report.changed) == 1
+    assert "subclass" in str(report)
+    assert "parametrised" in str(report)
     model[0](torch.zeros(2, 1, 3))
     assert calls == [1]
     alone = enn.accelerate(nn.LSTM(3, 4, proj_size=2, bias=False))
-    assert isinstance(alone.model, enn.LSTM) and alone.model.proj_size == 2
+    assert isinstance(alone.model, enn.LSTM)
+    assert alone.model.proj_size == 2
     assert "No recurrent layer" in str(enn.accelerate(nn.Linear(2, 2)))

@@ -15,6 +15,7 @@ NAMES = sorted(catalogue())
 HIDDEN = 8
 LENGTHS = [3, 0, 5, 5, 1]
 TIME = 6
+ROWS = len(LENGTHS)
 
 
 def layer(name, **options):
@@ -27,7 +28,7 @@ def layer(name, **options):
     return rnn.eval()
 
 
-def streams(name, time=TIME, batch=len(LENGTHS)):
+def streams(name, time=TIME, batch=ROWS):
     generator = torch.Generator().manual_seed(5)
     if name in ("PhasedLSTM", "ClockworkRNN"):
         return {"t": torch.arange(time, dtype=torch.float64)[:, None].expand(time, batch)}
@@ -36,7 +37,7 @@ def streams(name, time=TIME, batch=len(LENGTHS)):
     return {}
 
 
-def inputs(rnn, time=TIME, batch=len(LENGTHS)):
+def inputs(rnn, time=TIME, batch=ROWS):
     generator = torch.Generator().manual_seed(7)
     return torch.randn(time, batch, rnn.input_size, generator=generator, dtype=torch.float64)
 
@@ -51,7 +52,9 @@ def numpy_run(rnn, name, place, x, state, extra, resets=None):
     rows = []
     for b, n in enumerate(LENGTHS):
         start = [v[place, b].detach().numpy() for v in as_tuple(state)]
-        given = [np.atleast_1d(v.numpy()).reshape(TIME, len(LENGTHS), -1)[:n, b] for v in extra.values()]
+        given = [
+            np.atleast_1d(v.numpy()).reshape(TIME, len(LENGTHS), -1)[:n, b] for v in extra.values()
+        ]
         marks = None if resets is None else resets[:n, b].numpy()
         rows.append(
             numpy_cells.run(
@@ -140,7 +143,8 @@ def test_gradients_once_and_twice(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_prints(name):
     step = catalogue()[name].step()
-    assert format_text(step) and format_latex(step)
+    assert format_text(step)
+    assert format_latex(step)
     assert str(layer(name).plan(2, 3))
 
 
@@ -156,7 +160,8 @@ def test_padding_never_leaks_and_every_gradient_is_finite(name):
     y, _ = rnn(dirty, lengths=LENGTHS, streams=extra)
     assert torch.equal(y, clean)
     y.square().sum().backward()
-    assert dirty.grad is not None and dirty.grad.isfinite().all()
+    assert dirty.grad is not None
+    assert dirty.grad.isfinite().all()
     for b, n in enumerate(LENGTHS):
         assert not dirty.grad[n:, b].any()
     for parameter in rnn.parameters():

@@ -1,6 +1,7 @@
 """The accepted forms: ragged against row by row, every form against every other, the way back."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -104,7 +105,8 @@ def test_all_forms_agree(kind):
     results["packed"] = (pad_packed_sequence(y)[0], final)
     jagged = torch.nested.nested_tensor(rows, layout=torch.jagged)
     y, final = rnn(jagged)
-    assert y.is_nested and y.layout == torch.jagged
+    assert y.is_nested
+    assert y.layout == torch.jagged
     (jagged.sum(dim=2, keepdim=True) + y).values()  # the same raggedness: they can be added
     results["jagged"] = (torch.nn.utils.rnn.pad_sequence(list(y.unbind())), final)
     for name, (y, final) in results.items():
@@ -131,11 +133,13 @@ def test_an_empty_batch_and_empty_rows(kind):
     rnn = make(kind)
     state = rnn.initial_state(3)
     y, final = rnn(torch.full((4, 3, F), float("nan"), dtype=torch.float64), lengths=[0, 0, 0])
-    assert y.shape == (4, 3, rnn.output_size) and not y.any()
+    assert y.shape == (4, 3, rnn.output_size)
+    assert not y.any()
     for one, other in zip(as_tuple(final), as_tuple(state), strict=True):
         assert torch.equal(one, other)
     y, final = rnn(torch.zeros(4, 0, F, dtype=torch.float64))
-    assert y.shape == (4, 0, rnn.output_size) and as_tuple(final)[0].shape[1] == 0
+    assert y.shape == (4, 0, rnn.output_size)
+    assert as_tuple(final)[0].shape[1] == 0
 
 
 @pytest.mark.parametrize("backend", [None, "reference"])
@@ -160,7 +164,7 @@ def test_resets_are_sequences_of_their_own(kind, backend, dtype):
     # and a cut separates them too. So each piece runs alone through the whole stack.
     for b, n in enumerate(lengths):
         edges = sorted({0, n, *cuts[b]})
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in itertools.pairwise(edges):
             fresh = rnn.initial_state()
             start = [v.clone() for v in as_tuple(fresh)]
             for k, value in enumerate(given):

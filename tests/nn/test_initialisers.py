@@ -39,11 +39,15 @@ def test_by_name():
     torch.testing.assert_close(blocks @ blocks.mT, torch.eye(4).expand(2, 4, 4))
     assert torch.equal(filled("identity:0.5", 3, 3), 0.5 * torch.eye(3))
     assert torch.equal(filled("constant:7", 3), torch.full((3,), 7.0))
-    assert not filled("zeros", 3).any() and filled("ones", 3).all()
+    assert not filled("zeros", 3).any()
+    assert filled("ones", 3).all()
     logs = filled("log-uniform:0.1:10", 10_000).log()
-    assert logs.min() >= math.log(0.1) and logs.max() <= math.log(10) and abs(logs.mean()) < 0.05
+    assert logs.min() >= math.log(0.1)
+    assert logs.max() <= math.log(10)
+    assert abs(logs.mean()) < 0.05
     chrono = filled("chrono:100", 10_000)
-    assert chrono.min() >= 0 and chrono.max() <= math.log(99)
+    assert chrono.min() >= 0
+    assert chrono.max() <= math.log(99)
     assert abs(chrono.exp().mean() - 50) < 1
     assert filled(3, 2).tolist() == [3, 3]
     assert filled(lambda v: v.fill_(2), 2).tolist() == [2, 2]
@@ -53,20 +57,26 @@ def test_defaults_and_globs_of_a_layer():
     rnn = Recurrent(cells.LSTM, 5, 6, depth=2, init={"b.o": 0.25, "W.g": "zeros"})
     part = rnn.layers[1]["forwards"]
     torch.testing.assert_close(part.R_i @ part.R_i.T, torch.eye(6), rtol=1e-5, atol=1e-5)
-    assert part.b_f.eq(1).all() and part.b_o.eq(0.25).all() and part.b_g.eq(0).all() and part.W_g.eq(0).all()
+    assert part.b_f.eq(1).all()
+    assert part.b_o.eq(0.25).all()
+    assert part.b_g.eq(0).all()
+    assert part.W_g.eq(0).all()
     assert part.W_i.abs().max() <= math.sqrt(6 / 12)
 
 
 def test_presets():
     torch.manual_seed(1)
     part = Recurrent(cells.LSTM, 5, 400, init="chrono:50").layers[0]["forwards"]
-    assert torch.equal(part.b_i, -part.b_f) and part.b_f.exp().mean() > 20
+    assert torch.equal(part.b_i, -part.b_f)
+    assert part.b_f.exp().mean() > 20
     part = Recurrent(cells.GRU, 5, 40, init="glorot+forget_bias:2").layers[0]["forwards"]
-    assert part.b_z.eq(2).all() and part.b_r.eq(0).all()
+    assert part.b_z.eq(2).all()
+    assert part.b_r.eq(0).all()
     part = Recurrent(cells.Elman, 5, 40, init="identity").layers[0]["forwards"]
     assert torch.equal(part.R_h, torch.eye(40))
     part = Recurrent(cells.Elman, 5, 25, init="uniform").layers[0]["forwards"]
-    assert part.b_h.abs().max() <= 0.2 and part.b_h.abs().max() > 0.1
+    assert part.b_h.abs().max() <= 0.2
+    assert part.b_h.abs().max() > 0.1
 
 
 def test_torch_layers_keep_torchs_start_unless_asked():
@@ -84,18 +94,23 @@ def test_torch_layers_keep_torchs_start_unless_asked():
         assert torch.equal(value[keep], other[keep])
         assert other[6:12].eq(1.0 if name == "bias_ih_l0" else 0.0).all()
     gru = GRU(5, 6, 2, init={"u.n": 3.0, "R.*": "orthogonal"})
-    assert gru.bias_hh_l1[12:].eq(3).all() and gru.bias_ih_l1[12:].ne(3).all()
+    assert gru.bias_hh_l1[12:].eq(3).all()
+    assert gru.bias_ih_l1[12:].ne(3).all()
     r = gru.weight_hh_l1[:6]
     torch.testing.assert_close(r @ r.T, torch.eye(6), rtol=1e-5, atol=1e-5)
+    zeros = GRU(5, 6, init={"*": 0.0})
+    assert not any(value.any() for value in zeros.parameters())
     bare = LSTM(5, 6, bias=False, init={"R.g": 0.0})
-    assert not bare.weight_hh_l0[12:18].any() and bare.weight_hh_l0[:12].all()
+    assert not bare.weight_hh_l0[12:18].any()
+    assert bare.weight_hh_l0[:12].all()
 
 
 def test_shared_dropout():
     torch.manual_seed(0)
     drop = SharedDropout(0.3)
     y = drop(torch.ones(6, 50, 40))
-    assert torch.equal(y, y[0].expand_as(y)) and abs((y == 0).float().mean() - 0.3) < 0.03
+    assert torch.equal(y, y[0].expand_as(y))
+    assert abs((y == 0).float().mean() - 0.3) < 0.03
     assert y.max() == pytest.approx(1 / 0.7)
     first = SharedDropout(0.3, batch_first=True)(torch.ones(50, 6, 40))
     assert torch.equal(first, first[:, :1].expand_as(first))

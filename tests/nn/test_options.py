@@ -60,7 +60,8 @@ def test_dropout_between_layers_is_shared_over_time():
         init={"W.*": "identity", "R.*": 0.0, "b.*": 0.0},
     )  # fmt: skip
     y, _ = steps(x)
-    assert abs((y == 0).float().mean().item() - 0.4) < 0.02 and not torch.equal(y[0], y[1])
+    assert abs((y == 0).float().mean().item() - 0.4) < 0.02
+    assert not torch.equal(y[0], y[1])
 
 
 def test_recurrent_dropout_masks_the_state_with_one_mask():
@@ -153,7 +154,9 @@ def test_layer_norm_inside():
 def test_layer_norm_inside_a_torch_layer():
     rnn = GRU(F, H, 2, bidirectional=True, layer_norm="both")
     keys = rnn.state_dict()
-    assert "g_W_r_l0" in keys and "g_R_n_l1_reverse" in keys and "norms.0.weight" in keys
+    assert "g_W_r_l0" in keys
+    assert "g_R_n_l1_reverse" in keys
+    assert "norms.0.weight" in keys
     y, _ = rnn(torch.randn(5, 3, F), lengths=[5, 2, 0])
     y.sum().backward()
     assert all(p.grad is not None for p in rnn.parameters())
@@ -212,7 +215,9 @@ def test_learned_initial_states():
 
 def test_plan_names_the_backend_and_the_reasons():
     text = str(LSTM(4, 5, 2, bidirectional=True).plan(8, 20, lengths=range(1, 9)))
-    assert "layer 1 backwards" in text and "builtin" in text and "36 real steps" in text
+    assert "layer 1 backwards" in text
+    assert "builtin" in text
+    assert "36 real steps" in text
     plan = Recurrent(cells.MGU, 4, 5).plan(8, 20)
     assert plan.backends == ("reference",)
     assert "not builtin: its equations are none of torch's" in str(plan)

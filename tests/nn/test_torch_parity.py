@@ -182,7 +182,8 @@ def test_cells(kind, bias, rows):
     theirs = getattr(nn, kind)(F, H, bias=bias, dtype=torch.float64)
     mine = getattr(enn, kind)(F, H, bias=bias, dtype=torch.float64)
     mine.load_state_dict(theirs.state_dict())
-    assert repr(mine) == repr(theirs) and list(mine.state_dict()) == list(theirs.state_dict())
+    assert repr(mine) == repr(theirs)
+    assert list(mine.state_dict()) == list(theirs.state_dict())
     x = torch.randn(*rows, F, dtype=torch.float64)
     h, c = torch.randn(2, *rows, H, dtype=torch.float64)
     for state in (None, (h, c) if kind == "LSTMCell" else h):

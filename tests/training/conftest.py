@@ -15,14 +15,12 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-Start = Callable[..., "subprocess.Popen[str]"]
-
 
 @pytest.fixture
-def start() -> Start:
+def start() -> Callable[..., subprocess.Popen[str]]:
     """Starts the script that trains the tiny task: start(directory, training, task=, resume=)."""
 
-    def launch(directory: Path, training: dict[str, Any], **options: Any) -> Any:
+    def launch(directory: Path, training: dict[str, Any], **options: Any) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -31,7 +29,7 @@ def start() -> Start:
         return subprocess.Popen(
             [
                 sys.executable,
-                str(HERE / "script.py"),
+                str(HERE / "training_script.py"),
                 str(directory),
                 json.dumps({"training": training, **options}),
             ],
@@ -42,3 +40,21 @@ def start() -> Start:
         )
 
     return launch
+
+
+@pytest.fixture
+def crashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that stopped in its second epoch."""
+    from training_crash import StopError, crash_at
+    from training_tiny import Tiny
+
+    from elman.training import TrainingConfig, fit
+
+    monkeypatch.setattr("elman.training.loop.EVENT_SECONDS", 0.0)
+    config = TrainingConfig(epochs=3, checkpoint_seconds=0)
+    with pytest.raises(StopError):
+        fit(
+            Tiny(), config, directory=tmp_path, on_event=crash_at(15),
+            extra_state={"data": {"fingerprint": "abc"}, "sizes": (1, 2)},
+        )  # fmt: skip
+    return tmp_path

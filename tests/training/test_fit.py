@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import Tiny, TinyBatch, same, weights
+from training_tiny import Tiny, TinyBatch, same, weights
 
 from elman.errors import ConfigError, RunError, TrainingError
 from elman.training import (
@@ -37,15 +37,21 @@ def test_training_improves_and_leaves_the_best_weights(tmp_path: Path) -> None:
         tiny, TrainingConfig(epochs=12, lr=0.02), directory=tmp_path, on_event=events.append
     )
     values = [item.metrics["loss"] for item in history.validations]
-    assert len(values) == 12 and history.best == min(values) < values[0]
+    assert len(values) == 12
+    assert history.best == min(values) < values[0]
     assert not tiny.net.training
     assert tiny.validate()["loss"] == history.best
-    assert isinstance(events[0], Started) and isinstance(events[-1], Finished)
-    assert history.stopped == "epochs" and history.steps == 120 == events[-1].step
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert history.stopped == "epochs"
+    assert history.steps == 120 == events[-1].step
     kinds = [line["event"] for line in read_events(tmp_path / "metrics.jsonl")]
-    assert kinds[0] == "started" and kinds[-1] == "finished" and kinds.count("validated") == 12
+    assert kinds[0] == "started"
+    assert kinds[-1] == "finished"
+    assert kinds.count("validated") == 12
     steps = [event.step for event in events if isinstance(event, Step)]
-    assert steps == sorted(set(steps)) and steps[-1] == 120
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 120
     best = [event for event in events if isinstance(event, Validated) and event.best]
     assert best[-1].metrics == history.best_metrics
 
@@ -70,7 +76,8 @@ def test_one_seed_one_result_and_validation_does_not_matter() -> None:
     for tiny in (one, two, careless):
         fit(tiny, config)
     fit(other, config.model_copy(update={"seed": 2}))
-    assert same(weights(one), weights(two)) and same(weights(one), weights(careless))
+    assert same(weights(one), weights(two))
+    assert same(weights(one), weights(careless))
     assert not same(weights(one), weights(other))
 
 
@@ -96,7 +103,8 @@ def test_a_step_is_clipped_by_norm() -> None:
     moved = torch.cat([(weights(tiny)[n] - before[n]).reshape(-1) for n in before])
     assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-4)
     step = next(event for event in events if isinstance(event, Step))
-    assert step.gradient > 1e-3 and step.loss == pytest.approx(float(loss.detach()))
+    assert step.gradient > 1e-3
+    assert step.loss == pytest.approx(float(loss.detach()))
 
 
 def test_learning_rates_follow_the_schedule() -> None:
@@ -116,8 +124,11 @@ def test_patience_stops_and_the_best_remains() -> None:
             return {"loss": abs(self.count - 3.0)}
 
     history = fit(Worsening(), TrainingConfig(epochs=50, patience=2))
-    assert history.stopped == "patience" and len(history.validations) == 5
-    assert history.best == 0.0 and history.best_epoch == 3 and history.best_step == 30
+    assert history.stopped == "patience"
+    assert len(history.validations) == 5
+    assert history.best == 0.0
+    assert history.best_epoch == 3
+    assert history.best_step == 30
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, [4, 7, 10]), (2, [5, 10, 15, 20])])
@@ -136,26 +147,28 @@ def test_minutes_are_kept(slow_validation: float) -> None:
     fit(Tiny(), TrainingConfig(epochs=1))  # Fabric's import is not what is measured
     tiny, events = Slow(rows=4000, slow=0.005), list[Event]()
     began = time.monotonic()
-    history = fit(
-        tiny, TrainingConfig(epochs=1000, minutes=2.5 / 60), on_event=events.append
-    )
+    history = fit(tiny, TrainingConfig(epochs=1000, minutes=2.5 / 60), on_event=events.append)
     took = time.monotonic() - began
     assert 1.7 < took < 2.9
-    assert history.stopped == "minutes" and len(history.validations) >= 3
+    assert history.stopped == "minutes"
+    assert len(history.validations) >= 3
     rates = [event.lr for event in events if isinstance(event, Step)]
     assert rates[-1] < 0.1 * max(rates)  # the schedule knew about the end
 
 
 def test_a_run_shorter_than_its_minutes_ends_by_epochs() -> None:
     history = fit(Tiny(), TrainingConfig(epochs=4, minutes=1))
-    assert history.stopped == "epochs" and history.epochs == 4 and history.steps == 40
+    assert history.stopped == "epochs"
+    assert history.epochs == 4
+    assert history.steps == 40
 
 
 @pytest.mark.parametrize("precision", ["bf16", "16"])
 def test_other_precisions_train(precision: Any) -> None:
     tiny = Tiny(dropout=0.0)
     history = fit(tiny, TrainingConfig(epochs=8, lr=0.02, precision=precision))
-    assert history.best is not None and history.best < history.validations[0].metrics["loss"]
+    assert history.best is not None
+    assert history.best < history.validations[0].metrics["loss"]
     assert tiny.net.first.weight.dtype == torch.float32
 
 
@@ -247,13 +260,14 @@ def test_the_guard_says_where(tmp_path: Path, kind: type[Tiny], words: list[str]
     from safetensors.torch import load_file
 
     saved = load_file(tmp_path / "nan-batch.safetensors")
-    assert 7 in saved["rows"].tolist() and saved["x"].shape == (4, 4)
+    assert 7 in saved["rows"].tolist()
+    assert saved["x"].shape == (4, 4)
 
 
 def test_the_guard_names_a_poisoned_batch() -> None:
     tiny = Tiny()
     tiny.x[7, 2] = float("nan")
-    with pytest.raises(TrainingError, match="the batch's own \"x\" is not finite"):
+    with pytest.raises(TrainingError, match='the batch\'s own "x" is not finite'):
         fit(tiny, TrainingConfig(epochs=1, accumulate=3))
 
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tiny import Tiny, same, weights
 from torch import nn
+from training_tiny import Tiny, same, weights
 
 from elman.errors import ConfigError
 from elman.training import TrainingConfig, parameter_groups
@@ -32,7 +32,9 @@ def test_importing_the_room_and_its_settings_brings_no_torch() -> None:
 
 
 def test_importing_fit_brings_no_fabric() -> None:
-    code = "import sys; from elman.training import fit; assert 'lightning_fabric' not in sys.modules"
+    code = (
+        "import sys; from elman.training import fit; assert 'lightning_fabric' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -145,10 +147,10 @@ def _walk(config: TrainingConfig, steps: int) -> tuple[Averager, list[torch.Tens
 def test_the_moving_average_against_its_closed_form(steps: int, decay: float) -> None:
     averager, path = _walk(TrainingConfig(ema_decay=decay), steps)
     decays = [min(decay, (1 + t) / (10 + t)) for t in range(steps)]
-    shares = [
-        (1 - decays[k]) * math.prod(decays[k + 1 :]) for k in range(steps)
-    ]  # of path[k + 1]
-    expected = math.prod(decays) * path[0] + sum(s * w for s, w in zip(shares, path[1:]))
+    shares = [(1 - decays[k]) * math.prod(decays[k + 1 :]) for k in range(steps)]  # of path[k + 1]
+    expected = math.prod(decays) * path[0] + sum(
+        s * w for s, w in zip(shares, path[1:], strict=True)
+    )
     torch.testing.assert_close(averager.values["weight"], expected)
     assert math.prod(decays) + sum(shares) == pytest.approx(1.0)
 

@@ -1,4 +1,6 @@
-"""Trains the tiny task in a process of its own: `script.py DIRECTORY JSON`, for tests that kill it.
+"""Trains the tiny task in a process of its own, for tests that kill it.
+
+Usage: training_script.py DIRECTORY JSON
 
 There is no `if __name__ == "__main__":` on purpose: several processes must start without it.
 """
@@ -8,7 +10,7 @@ import sys
 from pathlib import Path
 
 from safetensors.torch import save_file
-from tiny import Tiny, weights
+from training_tiny import Tiny, weights
 
 from elman.errors import ElmanError
 from elman.training import Step, TrainingConfig, fit

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from elman.training import ParameterGroup, parameter_groups
+
+Start = Callable[..., "subprocess.Popen[str]"]
+"""The fixture `start`."""
 
 
 class TinyBatch(NamedTuple):
@@ -66,8 +72,6 @@ class Tiny:
 
     def loss(self, batch: TinyBatch) -> tuple[Tensor, float]:
         if self.slow:
-            import time
-
             time.sleep(self.slow)
         return nn.functional.mse_loss(self.net(batch.x), batch.y), len(batch.x)
 
@@ -98,5 +102,3 @@ def weights(tiny: Tiny) -> dict[str, Tensor]:
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
-
-

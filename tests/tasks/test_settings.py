@@ -1,0 +1,84 @@
+"""Settings: layers, dotted names, and mistakes that name the closest known word."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.errors import ConfigError
+from elman.tasks.classify_config import PRESETS, ClassifyConfig, configured
+from elman.tasks.settings import merged, nested
+
+
+def test_dotted_names_become_sections() -> None:
+    assert nested({"model.hidden": 4, "model.word-dropout": 0.1, "floor": False}) == {
+        "model": {"hidden": 4, "word_dropout": 0.1},
+        "floor": False,
+    }
+
+
+def test_a_name_cannot_be_a_section_and_a_setting() -> None:
+    with pytest.raises(ConfigError, match="both a setting and a section"):
+        nested({"model": 1, "model.hidden": 2})
+
+
+_trees = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner), max_leaves=8
+)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), _trees))
+def test_merging_with_nothing_or_itself_changes_nothing(tree: dict[str, object]) -> None:
+    assert merged(tree) == tree
+    assert merged(tree, {}) == tree
+    assert merged(tree, tree) == tree
+
+
+def test_what_the_user_names_lies_on_top_of_the_preset() -> None:
+    config = configured("bilstm-glove", {"model.dropout": 0.3}, {"hidden": 32, "epochs": None})
+    assert (config.model.hidden, config.model.dropout, config.model.depth) == (32, 0.3, 2)
+    assert config.preset == "bilstm-glove"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid_and_survives_its_config_file(preset: str) -> None:
+    config = configured(preset, None, {})
+    assert configured("default", config.model_dump(mode="json"), {}) == config
+    assert configured("default", config, {}) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model.hiden": 3}, 'no setting "model.hiden". Did you mean "hidden"'),
+        ({"modell.hidden": 3}, 'Did you mean "model"'),
+        ({"training.lr": "fast"}, "training.lr: got 'fast', wanted a valid number"),
+        ({"training.epochs": -1}, "training.epochs: got -1, wanted greater than or equal to 1"),
+        ({"model.dropout": 1.5}, "model.dropout: got 1.5, wanted less than 1"),
+        ({"training.optimiser": "adamm"}, 'Did you mean "adam'),
+        ({"model.stack": "tower"}, "model.stack: got 'tower', wanted 'plain', 'residual'"),
+        ({"data.tokeniser.level": "words"}, "data.tokeniser.level: got 'words', wanted 'auto'"),
+        ({"model": 3}, "model: got 3"),
+    ],
+)
+def test_mistakes_are_sentences(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        configured("default", settings, {})
+    assert words in str(error.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"hiden.*lr"):
+        configured("default", {"model.hiden": 3, "training.lr": "fast"}, {})
+
+
+def test_unknown_presets_and_short_names_offer_the_closest() -> None:
+    with pytest.raises(ConfigError, match='Did you mean "bilstm-glove"'):
+        configured("bilstm-glov", None, {})
+    with pytest.raises(ConfigError, match='Did you mean "hidden"'):
+        configured("default", None, {"hiddn": 3})
+
+
+def test_the_defaults_are_those_of_the_class() -> None:
+    assert configured("default", None, {}) == ClassifyConfig()
