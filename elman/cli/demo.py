@@ -30,8 +30,8 @@ def demo(
     ] = None,
     minutes: Annotated[
         float, Parameter(help="The budget of training time.", show_default=True)
-    ] = 2.0,
-    epochs: Annotated[int, Parameter(help="At most so many passes.", show_default=True)] = 20,
+    ] = 3.0,
+    epochs: Annotated[int, Parameter(help="At most so many passes.", show_default=True)] = 12,
     seed: Annotated[int, Parameter(help="The seed of everything random.", show_default=True)] = 1,
     json: Annotated[bool, Parameter(help="Print the result as JSON.")] = False,
 ) -> None:
@@ -46,6 +46,12 @@ def demo(
         "data.text": "name",
         "data.label": "language",
         "data.tokeniser": {"level": "char", "lowercase": False, "min_count": 1},
+        # Names are short and clean: a small embedding, and little noise on the characters.
+        "model.embedding": 64,
+        "model.embedding_dropout": 0.1,
+        "model.word_dropout": 0.0,
+        "model.dropout": 0.3,
+        "training.lr": 4e-3,
     }
     task = elman.Classifier(config=settings, epochs=epochs, minutes=minutes, seed=seed)
     with watching() as on_event:

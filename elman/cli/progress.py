@@ -49,7 +49,9 @@ def _show(event: Any, screen: Screen) -> None:
         screen.step(event)
     elif isinstance(event, events.Validated):
         best = "  (best so far)" if event.best else ""
-        screen.line(f"epoch {event.epoch}: loss {event.loss:.4f}, {measures(event.metrics)}{best}")
+        screen.line(
+            f"epoch {event.epoch}: training loss {event.loss:.4f}, {measures(event.metrics)}{best}"
+        )
     elif isinstance(event, events.Note):
         screen.line(event.message)
 

@@ -102,7 +102,8 @@ def tf_idf(counts: Any, idf: NDArray[np.float64]) -> Any:
 
     matrix = counts.astype(np.float64)
     matrix.data = (1 + np.log(matrix.data)) * idf[matrix.indices]
-    return normalize(matrix, copy=False)
+    # scikit-learn refuses a matrix without rows, such as an empty validation part.
+    return normalize(matrix, copy=False) if matrix.shape[0] else matrix
 
 
 def log_count_ratios(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
 from elman.data import (
     EncodedTexts,
     Examples,
@@ -19,6 +17,7 @@ from elman.data import (
     read_examples,
 )
 from elman.errors import DataError
+from elman.metrics import length_facts
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,7 @@ def facts(texts: LabelledTexts, numbers: EncodedTexts, unknown: int, **more: Any
         "rows": len(texts),
         "fingerprint": texts.examples.fingerprint(),
         "classes": texts.counts(),
-        "tokens": {
-            "total": total,
-            "mean": float(lengths.mean()) if len(lengths) else 0.0,
-            "median": float(np.median(lengths)) if len(lengths) else 0.0,
-            "p95": float(np.quantile(lengths, 0.95)) if len(lengths) else 0.0,
-            "max": int(lengths.max(initial=0)),
-        },
+        "tokens": length_facts(lengths),
         "unknown_share": float((numbers.ids == unknown).sum() / total) if total else 0.0,
         **more,
     }

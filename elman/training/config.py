@@ -38,45 +38,57 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    epochs: int = Field(10, ge=1, description="passes over the training data, at most")
+    epochs: int = Field(default=10, ge=1, description="passes over the training data, at most")
     minutes: float | None = Field(
-        None, gt=0, description="wall-clock budget for training, validation included"
+        default=None, gt=0, description="wall-clock budget for training, validation included"
     )
-    optimiser: str = Field("adamw", description="one of " + ", ".join(OPTIMISER_NAMES))
-    lr: float = Field(2e-3, gt=0, description="the largest learning rate of the schedule")
-    betas: tuple[float, float] = Field((0.9, 0.99), description="of the Adam family")
+    optimiser: str = Field(default="adamw", description="one of " + ", ".join(OPTIMISER_NAMES))
+    lr: float = Field(default=2e-3, gt=0, description="the largest learning rate of the schedule")
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="of the Adam family")
     weight_decay: float | None = Field(
-        None,
+        default=None,
         ge=0,
         description="0.05 for adamw, nadam and radam and 0 for the others when not given",
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and rmsprop")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd and rmsprop")
     schedule: Schedule = "one-cycle"
     warmup: float = Field(
-        0.1, ge=0, lt=1, description="share of the run with a rising rate (one-cycle, cosine)"
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the run with a rising rate (one-cycle, cosine)",
     )
-    final_lr: float = Field(0.01, ge=0, le=1, description="last rate as a share of `lr`")
+    final_lr: float = Field(default=0.01, ge=0, le=1, description="last rate as a share of `lr`")
     plateau_factor: float = Field(
-        0.5, gt=0, lt=1, description="what a plateau multiplies the rate by"
+        default=0.5, gt=0, lt=1, description="what a plateau multiplies the rate by"
     )
     plateau_patience: int = Field(
-        1, ge=0, description="validations without improvement that a plateau forgives"
+        default=1, ge=0, description="validations without improvement that a plateau forgives"
     )
-    clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null: any")
+    clip: float | None = Field(
+        default=1.0,
+        gt=0,
+        description="largest norm of the gradient; null: any",
+    )
     average: Average = "ema"
-    ema_decay: float = Field(0.99, ge=0, lt=1)
-    swa_start: float = Field(0.75, ge=0, lt=1, description="share of the run before averaging")
-    patience: int | None = Field(
-        None, ge=1, description="validations without improvement before training stops"
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    swa_start: float = Field(
+        default=0.75,
+        ge=0,
+        lt=1,
+        description="share of the run before averaging",
     )
-    accumulate: int = Field(1, ge=1, description="batches per optimiser step and process")
+    patience: int | None = Field(
+        default=None, ge=1, description="validations without improvement before training stops"
+    )
+    accumulate: int = Field(default=1, ge=1, description="batches per optimiser step and process")
     precision: Literal["32", "bf16", "16"] = "32"
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    devices: int = Field(1, ge=1, description="processes that share each step")
-    seed: int = Field(1, ge=0, lt=2**32)
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    devices: int = Field(default=1, ge=1, description="processes that share each step")
+    seed: int = Field(default=1, ge=0, lt=2**32)
     deterministic: bool = True
     checkpoint_seconds: float = Field(
-        30.0, ge=0, description="time between checkpoints; 0: after every step"
+        default=30.0, ge=0, description="time between checkpoints; 0: after every step"
     )
     tensorboard: bool = False
 

@@ -37,6 +37,7 @@ from elman.training.events import Event
 from elman.training.guard import ElsewhereError
 from elman.training.history import History
 from elman.training.interrupts import Interrupted, Interrupts
+from elman.training.process import accelerator, build_fabric, run_loop, settled
 from elman.training.trainable import Trainable
 
 PATIENCE = 10.0
@@ -278,8 +279,6 @@ def _obey(control: Connection, interrupts: Interrupts) -> None:
 
 
 def _train(order: Order, report: Connection, interrupts: Interrupts) -> Done:
-    from elman.training.run import build_fabric, run_loop, settled
-
     config = order.config
     torch.set_num_threads(order.threads)
     os.environ.update(LOCAL_RANK=str(order.rank), NODE_RANK="0", WORLD_SIZE=str(config.devices))
@@ -308,8 +307,6 @@ def _train(order: Order, report: Connection, interrupts: Interrupts) -> Done:
 
 def _meet(order: Order) -> None:
     """Joins the processes through a file: a port might be taken by somebody else meanwhile."""
-    from elman.training.run import accelerator
-
     cuda = accelerator(order.config) == "cuda"
     torch.distributed.init_process_group(
         "nccl" if cuda else "gloo",

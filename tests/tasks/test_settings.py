@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.errors import ConfigError
-from elman.tasks.classify_config import PRESETS, ClassifyConfig, configured
+from elman.tasks.classify_config import PRESETS, configured
 from elman.tasks.settings import merged, nested
 
 
@@ -78,7 +78,3 @@ def test_unknown_presets_and_short_names_offer_the_closest() -> None:
         configured("bilstm-glov", None, {})
     with pytest.raises(ConfigError, match='Did you mean "hidden"'):
         configured("default", None, {"hiddn": 3})
-
-
-def test_the_defaults_are_those_of_the_class() -> None:
-    assert configured("default", None, {}) == ClassifyConfig()

@@ -19,7 +19,7 @@ from elman.training import TrainingConfig, parameter_groups
 from elman.training.averaging import Averager
 from elman.training.config import OPTIMISER_NAMES
 from elman.training.optimisers import _TABLE, build_optimiser, set_rate
-from elman.training.run import check_device
+from elman.training.process import check_device
 from elman.training.schedules import Plateau, cosine, factor, one_cycle
 
 
