@@ -213,6 +213,8 @@ class Classifier:
 
     def _resume_settings(self, folder: Path) -> None:
         if not (folder / "config.yaml").exists():
+            if (folder / "environment.json").exists():  # stopped before training began
+                return
             raise RunError(
                 f'there is no run to resume in "{folder}".', hint="Train without --resume first."
             )
