@@ -26,7 +26,9 @@ def classify(
     The exit code is 1 when something was found that training would stop at.
     """
     parts = [
-        elman.data.read_examples(path, text=text, label=label) if path else None
+        elman.data.read_examples(path, text=text, label=label, missing_labels="keep")
+        if path
+        else None
         for path in (data, valid, test)
     ]
     train = parts[0]

@@ -44,6 +44,7 @@ class TextConfig(BaseModel):
         encoding: a name that Python knows.
         encoding_errors: "strict", or "replace" for U+FFFD where a byte does not fit.
         label_separator: splits a label cell into several labels.
+        several_labels: whether a text may have several labels, or none.
         missing_labels: "error", or "drop" the rows without a label.
         max_tokens: longer texts are cut to their first tokens.
         head_tail: longer texts keep so many first and so many last tokens.
@@ -61,6 +62,7 @@ class TextConfig(BaseModel):
     encoding: str | None = None
     encoding_errors: Literal["strict", "replace"] = "strict"
     label_separator: str | None = None
+    several_labels: bool | None = None
     missing_labels: Literal["error", "drop"] = "error"
     max_tokens: int | None = Field(default=None, ge=1)
     head_tail: tuple[int, int] | None = None

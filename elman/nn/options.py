@@ -85,11 +85,13 @@ def _one_of(where: str, value: str, known: Iterable[str]) -> None:
 
 
 def check_size(name: str, size: int) -> None:
+    """Refuses a size that is no whole number of 1 or more with a ConfigError."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ConfigError(f"got {size!r}, wanted a whole number of 1 or more.", where=name)
 
 
 def check_like(what: str, value: Tensor, like: Tensor) -> None:
+    """Refuses a tensor of another device or dtype than the layer's with a ShapeError."""
     if value.device != like.device:
         raise ShapeError(
             f"got {what} on {value.device} and the layer on {like.device}, wanted one device.",

@@ -268,7 +268,7 @@ class Classifier:
         resume: bool,
         on_event: OnEvent | None,
     ) -> None:
-        blended = made.floor_scores() if self.config.model.blend else None
+        blended = made.floor_scores() if self.config.floor.blend else None
         trainable = ClassifierTraining(
             fitted.network, made.numbers_train, made.numbers_valid, blended, self.config
         )
@@ -366,7 +366,7 @@ def _speaker(on_event: OnEvent | None) -> Callable[[str], None]:
 
 def _blend(fitted: Fitted, made: Prepared) -> Blend:
     network = fitted.network_scores(made.numbers_valid)
-    floor = made.floor_scores() if fitted.config.model.blend else None
+    floor = made.floor_scores() if fitted.config.floor.blend else None
     targets = made.numbers_valid.targets(range(len(made.valid)))
     return fit_blend(network, floor, targets, several=made.several)
 

@@ -57,9 +57,6 @@ class ModelConfig(Section):
     zoneout: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.5, ge=0, lt=1, description="before the last linear layer")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    blend: bool = Field(
-        default=True, description="add the floor's scores, weighed on the validation part"
-    )
     backend: str | None = Field(
         default=None, description="a kernel by name; the fastest one when null"
     )
@@ -77,21 +74,27 @@ class BatchConfig(Section):
     )
 
 
+class FloorConfig(Section):
+    """The classical model beside the network."""
+
+    measure: bool = Field(default=True, description="fit it and print it beside the network")
+    blend: bool = Field(
+        default=True, description="add its scores to the network's, weighed on the validation part"
+    )
+
+
 class ClassifyConfig(Section):
     """Every setting of a run; `config.yaml` holds them all."""
 
     task: Literal["classify"] = "classify"
     preset: str = "default"
-    several: bool | None = Field(
-        default=None, description="whether a text may have several labels; found when null"
-    )
     valid: str | float = Field(
         default=0.1, description="a file, or the share of the data to hold out"
     )
-    floor: bool = Field(default=True, description="measure a cheap linear model beside the network")
     data: TextConfig = TextConfig()
     model: ModelConfig = ModelConfig()
     batch: BatchConfig = BatchConfig()
+    floor: FloorConfig = FloorConfig()
     training: TrainingConfig = TrainingConfig()
 
 

@@ -78,7 +78,7 @@ def prepare(
         RunError: the folder's run was begun with other data.
     """
     whole = data if isinstance(data, LabelledTexts) else _read(data, config, say)
-    classes = tuple(class_names(whole.counts(), str(whole.examples.facts.get("path"))))
+    classes = _classes(whole)
     columns = {name: whole.examples.facts.get(name) for name in ("text", "label")}
     train, held, share = _split(config, whole, valid, columns)
     _require_text(train)
@@ -113,13 +113,26 @@ def prepare(
 
 
 def _read(data: str | PathLike[str], config: ClassifyConfig, say: Say) -> LabelledTexts:
-    texts = read_labelled(data, config.data, several=config.several)
+    texts = read_labelled(data, config.data, several=config.data.several_labels)
     found = texts.examples.facts
     how = ", ".join(str(found[key]) for key in ("format", "compression") if found.get(key))
     columns = f'text "{found.get("text")}", label "{found.get("label")}"'
     rows = f"{len(texts)} rows of {len(texts.counts())} classes"
     say(f"{rows} from {found.get('path')} ({how}; {columns})")
     return texts
+
+
+def _classes(texts: LabelledTexts) -> tuple[str, ...]:
+    counts, path = texts.counts(), str(texts.examples.facts.get("path"))
+    names = tuple(class_names(counts, path))
+    if max(counts.values()) == 1:
+        raise DataError(
+            f'the {len(names)} labels of the column "{texts.examples.facts.get("label")}" '
+            "all differ, so that there is nothing to learn from.",
+            where=path,
+            hint="Name the column of the classes with --label.",
+        )
+    return names
 
 
 def _split(
@@ -178,7 +191,7 @@ def _same_data(folder: Path, fingerprints: dict[str, str]) -> None:
 
 
 def _floor(config: ClassifyConfig, made: Prepared, kept: Path | None, say: Say) -> Floor | None:
-    if not config.floor:
+    if not config.floor.measure:
         return None
     if kept is not None and (kept / "floor.json").exists():
         return Floor.load(kept)

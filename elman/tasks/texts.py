@@ -90,7 +90,7 @@ def read_labelled(
     Raises:
         DataError: the file or a row cannot be used.
     """
-    options = config.model_dump(exclude={"tokeniser", "max_tokens", "head_tail"})
+    options = config.model_dump(exclude={"tokeniser", "max_tokens", "head_tail", "several_labels"})
     for name, column in (columns or {}).items():
         if options.get(name) is None:
             options[name] = column
@@ -103,7 +103,7 @@ def read_labelled(
             raise DataError(
                 f"row {wrong + 1} has {len(labels[wrong])} labels, wanted one.",
                 where=str(examples.facts.get("path")),
-                hint="Use --several true if texts may have several labels.",
+                hint="Use --data.several_labels true if texts may have several labels.",
             )
     return LabelledTexts(examples, labels, found)
 

@@ -67,10 +67,12 @@ class Engine:
 
     @property
     def world(self) -> int:
+        """The number of processes."""
         return self.fabric.world_size
 
     @property
     def rank(self) -> int:
+        """The number of this process, from 0."""
         return self.fabric.global_rank
 
     @contextlib.contextmanager

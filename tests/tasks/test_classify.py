@@ -199,7 +199,7 @@ def test_cells_of_the_catalogue(reviews: Path, name: str) -> None:
 
 @pytest.mark.parametrize("stack", ["residual", "deep"])
 def test_stacks(reviews: Path, stack: str) -> None:
-    config = {**SMALL["config"], "model.stack": stack, "floor": False, "model.depth": 2}
+    config = {**SMALL["config"], "model.stack": stack, "floor.measure": False, "model.depth": 2}
     result = Classifier(hidden=8, epochs=1, config=config).fit(reviews)
     assert result.floor is None
 

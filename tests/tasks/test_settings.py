@@ -12,9 +12,9 @@ from elman.tasks.settings import merged, nested
 
 
 def test_dotted_names_become_sections() -> None:
-    assert nested({"model.hidden": 4, "model.word-dropout": 0.1, "floor": False}) == {
+    assert nested({"model.hidden": 4, "model.word-dropout": 0.1, "valid": 0.2}) == {
         "model": {"hidden": 4, "word_dropout": 0.1},
-        "floor": False,
+        "valid": 0.2,
     }
 
 
