@@ -2,13 +2,17 @@
 
 A linear model of n-grams knows single telling words, a recurrent network knows order and context;
 their errors differ, so that the sum of their scores is better than either (stacked generalisation,
-Wolpert 1992). Two numbers are fitted on the validation part: the floor's share and a temperature
-(Guo et al. 2017), which also calibrates the probabilities.
+Wolpert 1992). Fitted on the validation part: the floor's share, and temperatures (Guo et al. 2017)
+that make both experts equally sure before they are added and calibrate their sum.
+
+Among shares that are as good as the best within a standard error the one nearest to a half is
+taken (the rule of Breiman et al. 1984): on few rows the best share is mostly luck, and equal parts
+are the safest guess.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,23 +26,25 @@ _TEMPERATURES = np.exp(np.linspace(np.log(0.1), np.log(10.0), 81))
 
 @dataclass(frozen=True)
 class Blend:
-    """`((1 - share) * network + share * floor) / temperature`, in log-probabilities or logits.
+    """`((1 - share) * network / scale + share * floor) / temperature`, log-probabilities or logits.
 
     Attributes:
         share: of the floor, in [0, 1].
+        scale: the temperature of the network alone, so that both experts are equally sure.
         temperature: above 1 the model was too sure of itself.
         several: whether labels are independent of one another.
     """
 
     share: float = 0.0
+    scale: float = 1.0
     temperature: float = 1.0
     several: bool = False
 
     def scores(self, network: Scores, floor: Scores | None) -> Scores:
         """The mixed scores before the temperature, `(rows, classes)`."""
-        if floor is None or self.share == 0:
+        if floor is None:
             return network
-        return (1 - self.share) * network + self.share * floor
+        return (1 - self.share) * network / self.scale + self.share * floor
 
     def probabilities(
         self, network: Scores, floor: Scores | None, *, calibrated: bool = True
@@ -49,7 +55,7 @@ class Blend:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"share": self.share, "temperature": self.temperature, "several": self.several}
+        return asdict(self)
 
 
 def scores_of(probabilities: Scores, several: bool) -> Scores:
@@ -61,7 +67,7 @@ def scores_of(probabilities: Scores, several: bool) -> Scores:
 def fit_blend(
     network: Scores, floor: Scores | None, targets: NDArray[Any], *, several: bool = False
 ) -> Blend:
-    """The share and temperature with the smallest log loss on these rows.
+    """The share, nearest to a half, and temperature whose log loss is as small as the smallest.
 
     Args:
         network, floor: `(rows, classes)` scores; no floor leaves the share at 0.
@@ -69,22 +75,40 @@ def fit_blend(
     """
     if len(targets) == 0:
         return Blend(several=several)
-    best = (np.inf, 0.0, 1.0)
-    for share in _SHARES if floor is not None else _SHARES[:1]:
-        mixed = Blend(float(share)).scores(network, floor)
-        loss, temperature = _best_temperature(mixed, targets, several)
-        if loss < best[0] - 1e-12:
-            best = (loss, float(share), temperature)
-    return Blend(best[1], best[2], several)
+    alone = _best_temperature(network, targets, several)[1]
+    if floor is None:
+        return Blend(temperature=alone, several=several)
+    trials: list[tuple[float, float, Scores]] = []
+    for share in _SHARES:
+        mixed = Blend(float(share), alone).scores(network, floor)
+        temperature = _best_temperature(mixed, targets, several)[1]
+        trials.append(
+            (float(share), temperature, row_losses(mixed / temperature, targets, several))
+        )
+    best = min(trials, key=lambda trial: float(trial[2].mean()))
+    equal = [trial for trial in trials if not _worse(trial[2], best[2])]
+    share, temperature, _ = min(equal, key=lambda trial: abs(trial[0] - 0.5))
+    return Blend(share, alone, temperature, several)
+
+
+def _worse(losses: Scores, best: Scores) -> bool:
+    """Whether the mean is above the best one by more than a standard error of the difference."""
+    extra = losses - best
+    return bool(extra.mean() > extra.std() / np.sqrt(len(extra)) + 1e-12)
+
+
+def row_losses(scores: Scores, targets: NDArray[Any], several: bool) -> Scores:
+    """Each row's negative log-probability of the truth, `(rows,)`."""
+    if several:
+        return (np.logaddexp(0.0, scores) - targets * scores).mean(axis=1)
+    top = scores.max(axis=1, keepdims=True)
+    total = np.log(np.exp(scores - top).sum(axis=1)) + top[:, 0]
+    return total - scores[np.arange(len(targets)), targets]
 
 
 def log_loss(scores: Scores, targets: NDArray[Any], several: bool) -> float:
     """The mean negative log-probability of the truth."""
-    if several:
-        return float((np.logaddexp(0.0, scores) - targets * scores).mean())
-    top = scores.max(axis=1, keepdims=True)
-    total = np.log(np.exp(scores - top).sum(axis=1)) + top[:, 0]
-    return float((total - scores[np.arange(len(targets)), targets]).mean())
+    return float(row_losses(scores, targets, several).mean())
 
 
 def share_right(scores: Scores, targets: NDArray[Any], several: bool) -> float:

@@ -45,8 +45,13 @@ def test_two_equal_experts_are_better_together() -> None:
 def test_a_useless_floor_gets_no_say_and_a_useless_network_none_either() -> None:
     truth, good, _ = _noisy(3, 4.0)
     noise = log_softmax(np.random.default_rng(4).normal(size=good.shape), axis=1)
-    assert fit_blend(good, noise, truth).share < 0.2
-    assert fit_blend(noise, good, truth).share > 0.8
+    for network, floor in ((good, noise), (noise, good)):
+        blend = fit_blend(network, floor, truth)
+        weights = {"network": (1 - blend.share) / blend.scale, "floor": blend.share}
+        useful = "network" if network is good else "floor"
+        assert weights[useful] > 0.85 * sum(weights.values())
+        mixed = blend.scores(network, floor) / blend.temperature
+        assert log_loss(mixed, truth, False) < log_loss(good, truth, False)
 
 
 def test_independent_labels_use_logits() -> None:
