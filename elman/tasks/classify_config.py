@@ -38,7 +38,7 @@ class ModelConfig(Section):
     layer_norm: Literal["inside", "around", "both"] | None = None
     segment: int = Field(default=50, ge=0, description="chop texts into so many steps; 0: never")
     pooling: str = Field(
-        default="max+mean", description="last, mean, max, attention, or joined by +"
+        default="max+mean+attention", description="last, mean, max, attention, or joined by +"
     )
     embedding: int = Field(default=128, ge=1, description="size of a word's vector")
     vectors: str | None = Field(default=None, description="a file of word vectors to start from")

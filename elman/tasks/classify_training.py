@@ -153,7 +153,7 @@ class ClassifierTraining:
 
 def epochs_for(rows: int) -> int:
     """Passes over a training part of so many rows: some 100 000 texts are seen in all."""
-    return int(min(25, max(4, round(100_000 / max(1, rows)))))
+    return int(min(15, max(4, round(100_000 / max(1, rows)))))
 
 
 def batch_rows(config: BatchConfig, rows: int) -> int | None:
