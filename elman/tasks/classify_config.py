@@ -40,12 +40,12 @@ class ModelConfig(Section):
     pooling: str = Field(
         default="max+mean+attention", description="last, mean, max, attention, or joined by +"
     )
-    embedding: int = Field(default=128, ge=1, description="size of a word's vector")
+    embedding: int = Field(default=256, ge=1, description="size of a word's vector")
     vectors: str | None = Field(default=None, description="a file of word vectors to start from")
     freeze_vectors: bool = Field(
         default=False, description="keep the vectors of the file as they are"
     )
-    embedding_dropout: float = Field(default=0.5, ge=0, lt=1)
+    embedding_dropout: float = Field(default=0.6, ge=0, lt=1)
     word_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="share of words hidden in training"
     )
