@@ -32,7 +32,7 @@ def machine() -> dict[str, Any]:
 
 
 def append(benchmark: str, figures: Mapping[str, Any]) -> None:
-    """Adds a line to `results/<benchmark>.jsonl`."""
+    """Adds a line to `results/<benchmark>.jsonl`, the folder of the data named by its variable."""
     RESULTS.mkdir(exist_ok=True)
     line = {
         "date": datetime.now(UTC).replace(microsecond=0).isoformat(),
@@ -40,8 +40,12 @@ def append(benchmark: str, figures: Mapping[str, Any]) -> None:
         "machine": machine(),
         **figures,
     }
+    text = json.dumps(line, ensure_ascii=False)
+    folder = os.environ.get("ELMAN_DATA")
+    if folder:
+        text = text.replace(folder.rstrip("/") + "/", "$ELMAN_DATA/")
     with (RESULTS / f"{benchmark}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.write(text + "\n")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

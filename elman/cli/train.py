@@ -131,6 +131,12 @@ def show_measures(document: Mapping[str, Any]) -> None:
     show(table(rows, head=[where, "model", "floor"]))
     if floor:
         show(f"The floor is {floor['name']}.")
+        alone, share = evaluation.get("network_alone"), evaluation.get("floor_share")
+        if share:
+            show(
+                f"The model adds both scores, the floor's with a weight of {share:.2f}; "
+                f"the network alone has an accuracy of {number(alone)}."
+            )
     comparison = document.get("comparison")
     if comparison:
         show(comparison["sentence"])

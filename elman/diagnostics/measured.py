@@ -64,6 +64,12 @@ def beside_floor(record: RunRecord) -> str:
     name = record.part("floor").get("name")
     note = f"On {words.split_name(record.evaluation)}. "
     note += f"The floor is {name}." if name else "There is no floor to compare with."
+    share, alone = (record.evaluation.get(key) for key in ("floor_share", "network_alone"))
+    if share and isinstance(alone, int | float):
+        note += (
+            f" The model adds both scores, the floor's with a weight of {share:.2f}; "
+            f"the network alone has an accuracy of {words.figure('accuracy', alone)}."
+        )
     head = ("Metric", "Model", "95 % interval", "Floor")
     return heading("measured", "Model and floor", note) + table(head, rows, numbers=(1, 2, 3))
 
