@@ -17,6 +17,7 @@ from elman.errors import ConfigError
 _PACKAGES = (
     "torch",
     "numpy",
+    "llvmlite",
     "safetensors",
     "pydantic",
     "cyclopts",
@@ -47,6 +48,7 @@ def doctor(*, json: Annotated[bool, Parameter(help="Print everything as JSON.")]
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "ELMAN_DATA": os.environ.get("ELMAN_DATA"),
+        **_machine_code(),
     }
     versions = {name: _version(name) for name in (*_PACKAGES, *_EXTRAS)}
     checks = [check for name in _CELLS for check in _compare(name)]
@@ -73,6 +75,17 @@ def doctor(*, json: Annotated[bool, Parameter(help="Print everything as JSON.")]
     if missing:
         show(f"Missing: {', '.join(missing)}. Install elman again.")
     return int(not good or bool(missing))
+
+
+def _machine_code() -> dict[str, Any]:
+    """The processor that kernels are made for, and those kept on disk."""
+    from elman.kernels.cpu import cache, target
+
+    host, kept = target.host(), cache.entries()
+    return {
+        "kernels made for": f"{host.name}, vectors of {host.bits} bits",
+        "kernels kept": f"{kept.count} in {kept.folder}, {kept.bytes / 1e6:.1f} MB",
+    }
 
 
 def _version(package: str) -> str | None:

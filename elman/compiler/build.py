@@ -10,6 +10,7 @@ from elman.compiler.ir import (
     Equation,
     Input,
     Parameter,
+    Result,
     Shape,
     Size,
     State,
@@ -145,7 +146,13 @@ class StepBuilder:
             values[parameter.var] = self.parameter(parameter.name, parameter.var.shape)
         return values
 
-    def finish(self, output: Var, new_states: Iterable[Var], where: Where | None = None) -> Step:
+    def finish(
+        self,
+        output: Var,
+        new_states: Iterable[Var],
+        where: Where | None = None,
+        results: Iterable[Result] = (),
+    ) -> Step:
         """The step, with values numbered in the order inputs, states, parameters, equations."""
         step = Step(
             self.name,
@@ -157,6 +164,7 @@ class StepBuilder:
             tuple(new_states),
             self.constraints,
             where,
+            tuple(results),
         )
         return renumber(step)
 
@@ -177,4 +185,10 @@ def renumber(step: Step) -> Step:
         tuple(to[var] for var in step.new_states),
         step.constraints,
         step.where,
+        tuple(Result(item.name, to[item.var], item.summed) for item in step.results),
     )
+
+
+def moved(results: Iterable[Result], values: Mapping[Var, Var]) -> tuple[Result, ...]:
+    """The same results of another step, whose values are given by ours."""
+    return tuple(Result(item.name, values[item.var], item.summed) for item in results)

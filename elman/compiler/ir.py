@@ -1,9 +1,11 @@
 """The intermediate representation: one step of a recurrence as a list of equations.
 
-    step      ::= Step(name, inputs, states, parameters, equations, output, new_states, constraints)
+    step      ::= Step(name, inputs, states, parameters, equations, output, new_states, constraints,
+                       results)
     input     ::= Input(name, var)
     state     ::= State(name, var, initial)
     parameter ::= Parameter(name, var)              name: "W.i", "b.f", "R.h[3]"
+    result    ::= Result(name, var, summed)
     equation  ::= Equation(var, op, args, attributes, where)      op: a row of primitives.py
     var       ::= Var(index, shape)
     shape     ::= ()  |  (size,)  |  (size, size)
@@ -96,8 +98,17 @@ class Equation:
 
 
 @dataclass(frozen=True)
+class Result:
+    """A further value of a step that a pass asks for; `summed`: only its sum over rows and time."""
+
+    name: str
+    var: Var
+    summed: bool = False
+
+
+@dataclass(frozen=True)
 class Step:
-    """One step: `output, new_states = step(inputs, states; parameters)`."""
+    """One step: `output, new_states, results = step(inputs, states; parameters)`."""
 
     name: str
     inputs: tuple[Input, ...]
@@ -108,6 +119,7 @@ class Step:
     new_states: tuple[Var, ...]
     constraints: tuple[tuple[Size, Size], ...] = ()
     where: Where | None = field(default=None, compare=False)
+    results: tuple[Result, ...] = ()
 
     def vars(self) -> Iterator[Var]:
         """Every value: inputs, states and parameters first, then the equations in order."""
@@ -145,3 +157,21 @@ def numeric(size: Size, sizes: Mapping[str, int]) -> int:
 def dimensions(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """The numbers behind a shape."""
     return tuple(numeric(size, sizes) for size in shape)
+
+
+def signature(step: Step) -> str:
+    """Everything about a step but its source lines, as text: equal for equal steps."""
+
+    def var(value: Var) -> str:
+        return f"{value.index}{list(value.shape)}"
+
+    lines = [f"input {item.name} {var(item.var)}" for item in step.inputs]
+    lines += [f"state {item.name} {var(item.var)} {item.initial}" for item in step.states]
+    lines += [f"parameter {item.name} {var(item.var)}" for item in step.parameters]
+    for equation in step.equations:
+        args = " ".join(var(arg) for arg in equation.args)
+        lines.append(f"{var(equation.var)} = {equation.op} {args} {equation.attributes}")
+    lines.append(f"output {var(step.output)}")
+    lines += [f"new {var(value)}" for value in step.new_states]
+    lines += [f"result {item.name} {var(item.var)} {item.summed}" for item in step.results]
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from elman.compiler.build import StepBuilder, name_of, named
+from elman.compiler.build import StepBuilder, moved, name_of, named
 from elman.compiler.ir import Attribute, Equation, Shape, Step, Var
 from elman.compiler.primitives import PRIMITIVES, elementwise_shape
 
@@ -24,7 +24,7 @@ def simplify(step: Step) -> Step:
 
 def remove_dead(step: Step) -> Step:
     """Without the equations and the parameters that no result depends on."""
-    live: set[Var] = {step.output, *step.new_states}
+    live: set[Var] = {step.output, *step.new_states, *(item.var for item in step.results)}
     for equation in reversed(step.equations):
         if equation.var in live:
             live.update(equation.args)
@@ -40,7 +40,9 @@ def remove_dead(step: Step) -> Step:
     for equation in step.equations:
         if equation.var in live:
             values[equation.var] = build.copy(equation, values)
-    return build.finish(values[step.output], (values[v] for v in step.new_states), step.where)
+    new_states = (values[var] for var in step.new_states)
+    results = moved(step.results, values)
+    return build.finish(values[step.output], new_states, step.where, results)
 
 
 class _Rewriter:
@@ -59,8 +61,10 @@ class _Rewriter:
             var = self._rewrite(equation)
             self.values[equation.var] = var
             self._keep_name(var, equation)
-        results = (self.values[var] for var in self.step.new_states)
-        return self.build.finish(self.values[self.step.output], results, self.step.where)
+        step, values = self.step, self.values
+        new_states = (values[var] for var in step.new_states)
+        results = moved(step.results, values)
+        return self.build.finish(values[step.output], new_states, step.where, results)
 
     def _rewrite(self, equation: Equation) -> Var:
         args = tuple(self.values[arg] for arg in equation.args)

@@ -110,9 +110,12 @@ def _results(step: Step) -> Iterator[str]:
     known = set(step.vars())
     if len(step.new_states) != len(step.states):
         yield f"{len(step.new_states)} new states for {len(step.states)} states"
-    for result in (step.output, *step.new_states):
+    for result in (step.output, *step.new_states, *(item.var for item in step.results)):
         if result not in known:
             yield f"the result {result} is not defined"
+    names = [item.name for item in step.results]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"the result {name} is given twice"
     if len(step.output.shape) != 1:
         yield f"the output is not a vector but {say_shape(step.output.shape)}"
     for state, new in zip(step.states, step.new_states, strict=False):

@@ -3,7 +3,8 @@
 Backends are rows of one table, tried in order; the first that can takes the work. A new kernel is a
 new row: a name, a question (`can`: None, or the reason why not) and an answer (`run`).
 
-Rule: `builtin` goes before `reference` wherever the equations allow. Measured with torch 2.13 on
+Rule: `cpu`, generated machine code, goes first on the processor. `builtin` goes before `reference`
+wherever the equations allow. Measured with torch 2.13 on
 one AVX-512 thread, float32, H = 32 to 256, B = 1 to 64, T = 1 to 200, forward alone and with
 backward: uniform batches 1.1 to 5 times faster than the loop; ragged ones up to 8 times (LSTM) and
 1 to 1.4 times (GRU) faster, RNN between 1.15 times slower (many rows, nearly as many lengths as
@@ -13,7 +14,7 @@ steps) and 1.2 times faster. On CUDA it is cuDNN, which cannot be differentiated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,10 @@ class Situation:
     resets: bool = False
 
 
+def _always(_step: Step, _sizes: Mapping[str, int], _situation: Situation) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Backend:
     """A way to run a step.
@@ -56,12 +61,14 @@ class Backend:
         can: None when it can run the step in the situation, else the reason why not.
         run: does it.
         why: what speaks for it when it is taken.
+        worth: None when it should, else the reason why not; not asked when it is named.
     """
 
     name: str
     can: Callable[[Step, Situation], str | None]
     run: Callable[[Call], tuple[Tensor, States]]
     why: str
+    worth: Callable[[Step, Mapping[str, int], Situation], str | None] = _always
 
 
 def _can_builtin(step: Step, situation: Situation) -> str | None:
@@ -73,7 +80,53 @@ def _can_builtin(step: Step, situation: Situation) -> str | None:
     return None
 
 
+_WORTH_COMPILING = 2e6
+"""Operations of a call's forward pass: machine code takes about a second to make, once."""
+
+
+def _can_cpu(_step: Step, situation: Situation) -> str | None:
+    if situation.device != "cpu":
+        return f"it makes code for the processor, and the data is on {situation.device}"
+    if situation.dtype not in (torch.float32, torch.float64):
+        name = str(situation.dtype).removeprefix("torch.")
+        return f"it knows float32 and float64, not {name}"
+    return None
+
+
+_FLOPS: dict[tuple[int, ...], tuple[Step, int]] = {}
+
+
+def _flops(step: Step, sizes: Mapping[str, int]) -> int:
+    """`flops`, counted once: this is asked in every call."""
+    key = (id(step), *sizes.values())
+    known = _FLOPS.get(key)
+    if known is None or known[0] is not step:
+        known = _FLOPS[key] = (step, int(flops(step, sizes)))
+    return known[1]
+
+
+def _worth_compiling(step: Step, sizes: Mapping[str, int], situation: Situation) -> str | None:
+    work = _flops(step, sizes) * situation.total
+    if work < _WORTH_COMPILING:
+        return f"{work / 1e6:.2g} Mflop are too few to make code for"
+    return None
+
+
+def _run_cpu(call: Call) -> tuple[Tensor, States]:
+    # llvmlite is loaded when the first loop is compiled, not when elman.nn is imported.
+    from elman.kernels.cpu.recurrence import run_cpu
+
+    return run_cpu(call)
+
+
 BACKENDS: list[Backend] = [
+    Backend(
+        "cpu",
+        _can_cpu,
+        _run_cpu,
+        "machine code made from the equations runs the whole loop",
+        _worth_compiling,
+    ),
     Backend(
         "builtin",
         _can_builtin,
@@ -97,7 +150,7 @@ class Plan:
         step: the step's name.
         backend, why: the one chosen and what speaks for it.
         kind: "matmul", "channel" or "scan": what the work on the state is.
-        refused: the backends that cannot, each with the reason.
+        refused: the other backends, each with the reason.
         levels: the number of equations on parameters only (P), inputs only (X), states (S).
         flops: floating point operations of the forward pass.
         bytes: read and written by the forward pass at least: parameters, streams, outputs.
@@ -129,7 +182,7 @@ class Plan:
 
 
 def _choose(
-    step: Step, situation: Situation, wanted: str | None
+    step: Step, sizes: Mapping[str, int], situation: Situation, wanted: str | None
 ) -> tuple[Backend, tuple[tuple[str, str], ...]]:
     table: Sequence[Backend] = BACKENDS
     if wanted is not None:
@@ -141,6 +194,8 @@ def _choose(
     refused: list[tuple[str, str]] = []
     for entry in table:
         reason = entry.can(step, situation)
+        if reason is None and wanted is None:
+            reason = entry.worth(step, sizes, situation)
         if reason is None:
             return entry, tuple(refused)
         refused.append((entry.name, reason))
@@ -152,6 +207,13 @@ def _choose(
     )
 
 
+def _behind(step: Step, situation: Situation, taken: Backend) -> Iterator[tuple[str, str]]:
+    """The backends that stand behind the one taken: why they cannot, or that they could."""
+    for entry in BACKENDS[BACKENDS.index(taken) + 1 :]:
+        reason = entry.can(step, situation)
+        yield entry.name, reason or f"it can, and stands behind {taken.name}"
+
+
 def plan(
     step: Step, sizes: Mapping[str, int], situation: Situation, *, backend: str | None = None
 ) -> Plan:
@@ -160,7 +222,9 @@ def plan(
     Raises:
         ConfigError: the backend asked for does not exist or cannot run the step.
     """
-    entry, refused = _choose(step, situation, backend)
+    entry, refused = _choose(step, sizes, situation, backend)
+    if backend is None:
+        refused += tuple(_behind(step, situation, entry))
     analysis = analyse(step)
     levels = {"P": 0, "X": 0, "S": 0}
     for equation in (e for e in step.equations if e.op != "const"):
@@ -232,7 +296,7 @@ def run(
         reverse=reverse,
         resets=resets is not None,
     )
-    entry, _ = _choose(step, situation, backend)
+    entry, _ = _choose(step, sizes, situation, backend)
     if resets is not None and reverse:
         resets = _cuts_backwards(resets, layout)
     if resets is not None and not bool(resets.any()):

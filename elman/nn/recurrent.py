@@ -132,7 +132,7 @@ class Recurrent(Stack):
         init: a preset ("orthogonal", "glorot", "uniform", "forget_bias", "chrono:T", joined by
             "+") or a mapping of globs over parameter names; see `elman.nn.initialisers`.
         hyperparameters: of the cell.
-        backend: "builtin" or "reference"; None: the fastest that can. `plan` says which.
+        backend: "cpu", "builtin" or "reference"; None: the fastest that can. `plan` says which.
         device, dtype: of the parameters.
 
     `y, state = rnn(x, state, lengths=n)`; the names of the parameters are

@@ -18,7 +18,7 @@ from elman.files import write_json
 from elman.tasks import run
 from elman.tasks.blend import Blend, fit_blend
 from elman.tasks.classify_config import ClassifyConfig, configured
-from elman.tasks.classify_training import ClassifierTraining, epochs_for
+from elman.tasks.classify_training import ClassifierTraining, epochs_for, members_for
 from elman.tasks.fitted import Fitted, load_fitted, outputs_for
 from elman.tasks.measurement import averaged, document, measured
 from elman.tasks.network import TextClassifier
@@ -208,6 +208,9 @@ class Classifier:
         if "epochs" not in training.model_fields_set:
             training = training.model_copy(update={"epochs": epochs_for(len(made.train))})
             self.config = self.config.model_copy(update={"training": training})
+        if self.config.model.members is None:
+            model = self.config.model.model_copy(update={"members": members_for(len(made.train))})
+            self.config = self.config.model_copy(update={"model": model})
         if folder is not None:
             run.write_config(folder, self.config.model_dump(mode="json"))
 

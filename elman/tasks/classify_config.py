@@ -26,6 +26,9 @@ class ModelConfig(Section):
     hidden: int = Field(default=128, ge=1, description="units of a layer and direction")
     depth: int = Field(default=1, ge=1, description="recurrent layers")
     bidirectional: bool = True
+    members: int | None = Field(
+        default=None, ge=1, description="networks that answer together; null: 3 on small sets"
+    )
     stack: Literal["plain", "residual", "deep"] = Field(
         default="plain", description="deep: residual blocks with norms and feed-forward parts"
     )
@@ -123,6 +126,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data.tokeniser.min_count": 1,
         "model.hidden": 256,
         "model.depth": 2,
+        "model.members": 1,
         "model.segment": 0,
         "model.pooling": "last",
         "model.embedding": 100,

@@ -54,7 +54,8 @@ def network_scores(network: TextClassifier, texts: EncodedTexts, config: TextCon
     plan = bucketed(lengths_of(texts, config), batch_size=_ROWS, token_budget=65536, shuffle=False)
     for batch in (LazyBatches(texts, plan, config)[k] for k in range(len(plan))):
         logits = network(batch.values.to(device), batch.lengths.to(device)).double()
-        result[batch.rows] = log_scores(logits, texts.several_labels).cpu().numpy()
+        scores = log_scores(logits, texts.several_labels).mean(dim=0)
+        result[batch.rows] = scores.cpu().numpy()
     network.train(training)
     return result
 
@@ -63,9 +64,9 @@ def log_scores(logits: Tensor, several: bool) -> Tensor:
     """The network's outputs as one score a class: log-probabilities, or logits with several."""
     if several:
         return logits
-    if logits.shape[1] == 1:  # one output answers a yes/no question
-        logits = torch.cat([-logits, logits], dim=1) / 2
-    return functional.log_softmax(logits, dim=1)
+    if logits.shape[-1] == 1:  # one output answers a yes/no question
+        logits = torch.cat([-logits, logits], dim=-1) / 2
+    return functional.log_softmax(logits, dim=-1)
 
 
 class ClassifierTraining:
@@ -119,24 +120,28 @@ class ClassifierTraining:
         return LazyBatches(self._train, plan, config.data)
 
     def loss(self, batch: Batch) -> tuple[Tensor, float]:
-        """Cross-entropy: over classes, or of each label alone when there may be several."""
-        logits = self.model(batch.values, batch.lengths)
+        """Cross-entropy: over classes, or of each label alone when there may be several.
+
+        The networks of an ensemble learn apart: Adam does not mind the mean of their losses.
+        """
+        members = self.model(batch.values, batch.lengths)
+        losses = [self._loss(logits, batch) for logits in members]
+        return torch.stack(losses).mean(), float(len(batch.rows))
+
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
         weights = None if self._weights is None else self._weights.to(logits)
         smoothing = self._config.model.label_smoothing
         if self._train.several_labels:
             target = batch.targets.to(logits)
-            loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights)
-            return loss, float(len(batch.rows))
+            return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights)
         if logits.shape[1] == 1:
             target = batch.targets.to(logits)[:, None]
             factor = None if weights is None else weights[batch.targets][:, None]
             soft = target * (1 - smoothing) + smoothing / 2
-            loss = functional.binary_cross_entropy_with_logits(logits, soft, weight=factor)
-            return loss, float(len(batch.rows))
-        loss = functional.cross_entropy(
+            return functional.binary_cross_entropy_with_logits(logits, soft, weight=factor)
+        return functional.cross_entropy(
             logits, batch.targets, weight=weights, label_smoothing=smoothing
         )
-        return loss, float(len(batch.rows))
 
     def validate(self) -> dict[str, float]:
         """Loss and accuracy on the validation part, calibrated and blended as in the end."""
@@ -154,6 +159,11 @@ class ClassifierTraining:
 def epochs_for(rows: int) -> int:
     """Passes over a training part of so many rows: some 100 000 texts are seen in all."""
     return int(min(15, max(4, round(100_000 / max(1, rows)))))
+
+
+def members_for(rows: int) -> int:
+    """Networks that answer together: three where a training part is small enough for it."""
+    return 3 if rows <= 20_000 else 1
 
 
 def batch_rows(config: BatchConfig, rows: int) -> int | None:

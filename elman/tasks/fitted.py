@@ -89,9 +89,9 @@ class Fitted:
                 "several": self.several,
                 "columns": self.columns,
                 "blend": self.blend.as_dict(),
-                "vocabulary": self.network.embedding.num_embeddings,
-                "dimension": self.network.embedding.embedding_dim,
-                "outputs": self.network.linear.out_features,
+                "vocabulary": self.network.vocabulary,
+                "dimension": self.network.dimension,
+                "outputs": self.network.outputs,
                 "floor": self.floor is not None,
             },
         )

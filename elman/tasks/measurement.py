@@ -74,7 +74,7 @@ def document(
 ) -> dict[str, Any]:
     """The content of `result.json`, format 1."""
     time = int(min(data["train"]["tokens"]["max"], 400)) or 1
-    plan = getattr(fitted.network.recurrent, "plan", None)
+    plan = getattr(fitted.network.members[0].recurrent, "plan", None)
     return {
         "format": FORMAT,
         "elman": elman.__version__,
@@ -89,7 +89,7 @@ def document(
             "cell": fitted.config.model.cell,
             "plan": str(plan(64, time)) if plan is not None else "",
             "summary": repr(fitted.network),
-            "vocabulary": fitted.network.embedding.num_embeddings,
+            "vocabulary": fitted.network.vocabulary,
         },
         "evaluation": dict(evaluation.facts),
         "floor": dict(evaluation.floor) if evaluation.floor else None,

@@ -2,7 +2,8 @@
 
     tokens -> embedding -> [chop] -> recurrent stack -> [join] -> pooling -> dropout -> linear
 
-One output answers a yes/no question; otherwise there is one output a class.
+One output answers a yes/no question; otherwise there is one output a class. On small sets several
+such networks, which differ by their random numbers alone, are trained side by side.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from elman.nn.segments import chop, join
 from elman.tasks.classify_config import ModelConfig
 
 
-class TextClassifier(nn.Module):
+class TextNetwork(nn.Module):
     """Texts as token numbers in, one score a class out.
 
     Args:
@@ -72,6 +73,40 @@ class TextClassifier(nn.Module):
         y, _ = self.recurrent(x, lengths=real)
         pooled = self.pooling(join(y, time, batch), lengths)
         return self.linear(self.dropout(pooled))
+
+
+class TextClassifier(nn.Module):
+    """Networks that answer together: the mean of their log-probabilities (Hansen & Salamon 1990).
+
+    Args: as for `TextNetwork`; `config.members` says how many.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        cell: Cell,
+        vocabulary: int,
+        outputs: int,
+        *,
+        dimension: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.vocabulary, self.outputs = vocabulary, outputs
+        self.dimension = dimension or config.embedding
+        self.members = nn.ModuleList(
+            TextNetwork(config, cell, vocabulary, outputs, dimension=dimension)
+            for _ in range(config.members or 1)
+        )
+
+    def take_vectors(self, vectors: Tensor, *, freeze: bool) -> None:
+        """Starts every network's words from `(vocabulary, size)`; `freeze` keeps them."""
+        for member in self.members:
+            assert isinstance(member, TextNetwork)
+            member.take_vectors(vectors, freeze=freeze)
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """`(time, batch)` token numbers and `(batch,)` lengths -> `(members, batch, outputs)`."""
+        return torch.stack([member(values, lengths) for member in self.members])
 
 
 def recurrent_stack(config: ModelConfig, cell: Cell, input_size: int) -> nn.Module:

@@ -165,7 +165,7 @@ def test_cells(elman) -> None:
     assert shown["name"] == "LSTM"
     assert "def LSTM(x, /, h, c)" in shown["equations"]
     assert r"\sigma" in shown["latex"] and "f * c" in shown["ir"]
-    assert "builtin" in shown["plan"] and "matmul" in shown["analysis"]
+    assert "cpu" in shown["plan"] and "matmul" in shown["analysis"]
     answer = elman("cells", "Elman", "--set", "activation=relu", "--show", "ir")
     assert answer.code == 0 and "relu(" in answer.out
 

@@ -65,7 +65,7 @@ MAKERS = {
     ),
     "outputs": (lambda: Recurrent(cells.GRU, 3, 4, outputs="all"), ConfigError, "outputs"),
     "norm": (lambda: GRU(3, 4, layer_norm="insde"), ConfigError, 'Did you mean "inside"'),
-    "backend": (lambda: GRU(3, 4, backend="build-in"), ConfigError, 'Did you mean "builtin"'),
+    "backend": (lambda: GRU(3, 4, backend="buildin"), ConfigError, 'Did you mean "builtin"'),
     "option": (lambda: GRU(3, 4, zone_out=0.1), ConfigError, 'Did you mean "zoneout"'),
     "zoneout": (lambda: Recurrent(cells.sLSTM, 3, 4, zoneout=0.1), CellError, "zoneout"),
     "rates": (lambda: GRU(3, 4, zoneout={"c": 0.1}), ConfigError, 'no state "c"'),

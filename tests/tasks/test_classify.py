@@ -186,7 +186,7 @@ def test_a_cell_of_ones_own_and_vectors(reviews: Path, tmp_path: Path) -> None:
         on_event=lambda e: notes.append(e.message) if isinstance(e, Note) else None,
     )
     assert any("vectors: 2 of" in note for note in notes)
-    assert result.task._fitted.network.embedding.embedding_dim == 3
+    assert result.task._fitted.network.dimension == 3
     assert elman.load(tmp_path / "run", cell=Mine).predict("great")
     with pytest.raises(ConfigError, match=r"model\.cell"):
         elman.load(tmp_path / "run")

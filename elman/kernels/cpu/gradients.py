@@ -1,0 +1,164 @@
+"""The large products after the backward loop: from each step's deltas to every gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from elman.compiler.ir import Var
+from elman.kernels.cpu.arrays import units
+from elman.kernels.cpu.program import OWED, Training
+
+
+class Columns:
+    """One tensor for all that the adjoint gives for each step, ordered for the products after.
+
+    The reads of a projection stand side by side, and so do the products of one operand as far as
+    that can be: then each needs one matrix product and no copy.
+    """
+
+    def __init__(self, training: Training, total: int) -> None:
+        step = training.backward.step
+        self.of = {result.name: result.var for result in step.results if not result.summed}
+        self.projections = [
+            [self.of.get(f"{OWED}{read.name}") for read in projection.reads]
+            for projection in training.projections
+        ]
+        self.operands: dict[str, list[tuple[str, Var]]] = {}
+        for product in training.trained.products:
+            pair = (product.matrix, self.of[product.delta])
+            self.operands.setdefault(product.operand, []).append(pair)
+        order = self._order()
+        self.place: dict[Var, tuple[int, int]] = {}
+        at = 0
+        for var in order:
+            self.place[var] = (at, units(var))
+            at += units(var)
+        self.whole = torch.empty(total, at, dtype=training.backward.dtype)
+        self.arrays = {training.backward.stream(v).name: self.columns(v) for v in order}
+
+    def _order(self) -> list[Var]:
+        groups = [[var for var in group if var is not None] for group in self.projections]
+        groups += [[var for _, var in pairs] for pairs in self.operands.values()]
+        member: dict[Var, list[int]] = {}
+        for number, group in enumerate(groups):
+            for var in group:
+                member.setdefault(var, []).append(number)
+        first = sorted(dict.fromkeys(groups[0]) if groups else [], key=lambda v: member[v][1:])
+        rest = [var for group in groups[1:] for var in group]
+        return list(dict.fromkeys([*first, *rest, *self.of.values()]))
+
+    def columns(self, var: Var) -> Tensor:
+        """The columns `(N, size)` of a value."""
+        at, size = self.place[var]
+        return self.whole[:, at : at + size]
+
+    def together(self, group: Sequence[Var]) -> tuple[Tensor, list[Var]]:
+        """The columns of a group and the order in which they stand; a copy if they lie apart."""
+        if len(set(group)) < len(group):
+            return torch.cat([self.columns(var) for var in group], dim=1), list(group)
+        order = sorted(group, key=lambda var: self.place[var])
+        start = self.place[order[0]][0]
+        end = sum(self.place[order[-1]])
+        if end - start == sum(self.place[var][1] for var in order):
+            return self.whole[:, start:end], order
+        return torch.cat([self.columns(var) for var in order], dim=1), order
+
+
+class Gradients:
+    """The large products after the backward loop.
+
+    Args:
+        training: the loop and its adjoint.
+        given: the forward loop's tensors by name.
+        kept: what the forward loop kept.
+        sums: the adjoint's sums by array name, a row for each thread.
+        columns: the adjoint's results.
+        needs: which of the given tensors need a gradient.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        given: Mapping[str, Tensor],
+        kept: Mapping[str, Tensor],
+        sums: Mapping[str, Tensor],
+        columns: Columns,
+        needs: Mapping[str, bool],
+    ) -> None:
+        self.training, self.given, self.kept = training, given, kept
+        self.sums, self.columns, self.needs = sums, columns, needs
+
+    def found(self) -> dict[str, Tensor]:
+        """Gradients by the names of the given tensors."""
+        found: dict[str, Tensor] = {}
+        for k, group in enumerate(self.columns.projections):
+            found |= self._projection(k, [var for var in group if var is not None])
+        for operand, pairs in self.columns.operands.items():
+            for name, value in self._matrices(operand, pairs).items():
+                name = f"parameter.{name}"
+                found[name] = found[name] + value if name in found else value
+        backward = self.training.backward
+        for result in backward.step.results:
+            name = result.name.removeprefix(OWED)
+            if result.summed:
+                array = backward.arrays.sum_of(result.var)
+                assert array is not None
+                found[f"parameter.{name}"] = self.sums[array.name][:, : array.size].sum(0)
+            elif f"in.{name}" in self.given:
+                found[f"in.{name}"] = self.columns.columns(result.var)
+        return found
+
+    def _projection(self, k: int, group: Sequence[Var]) -> dict[str, Tensor]:
+        if not group:
+            return {}
+        deltas, order = self.columns.together(group)
+        rows = _places(group, order)
+        weight, operand = self.given[f"weight.{k}"], self.given[f"operand.{k}"]
+        found: dict[str, Tensor] = {}
+        if self.needs[f"operand.{k}"]:
+            matrix = weight if rows is None else weight.index_select(0, rows)
+            found[f"operand.{k}"] = deltas @ matrix
+        if self.needs[f"weight.{k}"]:
+            found[f"weight.{k}"] = _restored(deltas.t() @ operand, rows)
+        if self.needs.get(f"bias.{k}"):
+            found[f"bias.{k}"] = _restored(deltas.sum(0), rows)
+        return found
+
+    def _matrices(self, operand: str, pairs: Sequence[tuple[str, Var]]) -> dict[str, Tensor]:
+        deltas, order = self.columns.together([var for _, var in pairs])
+        if operand in self.kept:
+            values = self.kept[operand]
+        elif operand in self.columns.of:
+            values = self.columns.columns(self.columns.of[operand])
+        else:
+            values = self.given[f"in.{operand}"]
+        product = deltas.t() @ values
+        found: dict[str, Tensor] = {}
+        at = 0
+        starts: dict[Var, int] = {}
+        for var in order:
+            starts[var] = at
+            at += units(var)
+        for name, var in pairs:
+            value = product[starts[var] : starts[var] + units(var)]
+            found[name] = found[name] + value if name in found else value
+        return found
+
+
+def _places(group: Sequence[Var], order: Sequence[Var]) -> Tensor | None:
+    """For each column of `order` the row of `group` that it is; None when they agree."""
+    if list(group) == list(order):
+        return None
+    starts: dict[Var, list[int]] = {}
+    at = 0
+    for var in group:
+        starts[var] = list(range(at, at + units(var)))
+        at += units(var)
+    return torch.tensor([row for var in order for row in starts[var]])
+
+
+def _restored(value: Tensor, rows: Tensor | None) -> Tensor:
+    return value if rows is None else torch.empty_like(value).index_copy_(0, rows, value)

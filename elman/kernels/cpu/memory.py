@@ -1,0 +1,120 @@
+"""Reading and writing the arrays of a kernel, and counting loops over them, as LLVM code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir as _llvm_ir
+
+from elman.kernels.cpu.arrays import Array, Arrays
+from elman.kernels.cpu.vectors import Vectors
+
+ir: Any = _llvm_ir
+
+I64 = ir.IntType(64)
+I8 = ir.IntType(8)
+POINTER = ir.PointerType()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tile lies: LLVM values, `first` = the step's first row in the streams."""
+
+    first: Any
+    row: Any
+    unit: Any
+    parity: Any
+    thread: Any
+
+
+class Addresses:
+    """The frame's entries, loaded once at the beginning of a function."""
+
+    def __init__(self, arrays: Arrays, builder: Any, frame: Any) -> None:
+        self.arrays, self.builder, self.frame = arrays, builder, frame
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def entry(self, array: Array, part: str) -> Any:
+        """A slot of the frame; `prepare` first, so that the load stands outside of the loops."""
+        return self._known[array.name, part]
+
+    def prepare(self, array: Array) -> None:
+        """Loads what the addresses of an array need."""
+        for part in ("base", "stride", "half"):
+            if (array.name, part) not in self._known:
+                slot = self.arrays.slot(array, part)
+                place = self.builder.gep(self.frame, [I64(slot)], source_etype=I64)
+                self._known[array.name, part] = self.builder.load(place, typ=I64)
+
+    def row(self, builder: Any, array: Array, place: Place, row: int, *, written: bool) -> Any:
+        """The address of unit 0 of a row of a tile, as an integer.
+
+        `written`: the half of a state that this step writes, not the one it reads.
+        """
+        address = self.entry(array, "base")
+        if array.kind in ("vector", "weights"):
+            return address
+        if array.kind == "sum":
+            return builder.add(address, builder.mul(place.thread, self.entry(array, "stride")))
+        number = builder.add(place.row, I64(row)) if row else place.row
+        if array.kind == "stream":
+            number = builder.add(number, place.first)
+        if array.kind in ("state", "passed"):
+            half = place.parity
+            if written:
+                half = builder.sub(I64(1), half)
+            address = builder.add(address, builder.mul(half, self.entry(array, "half")))
+        return builder.add(address, builder.mul(number, self.entry(array, "stride")))
+
+
+def loop(
+    builder: Any,
+    start: Any,
+    stop: Any,
+    step: Any,
+    body: Callable[[Any], None],
+) -> None:
+    """`for k in range(start, stop, step): body(k)`; the body may run no time at all."""
+    before = builder.block
+    head = builder.append_basic_block("head")
+    inside = builder.append_basic_block("body")
+    after = builder.append_basic_block("after")
+    builder.branch(head)
+    builder.position_at_end(head)
+    k = builder.phi(I64)
+    k.add_incoming(start, before)
+    builder.cbranch(builder.icmp_signed("<", k, stop), inside, after)
+    builder.position_at_end(inside)
+    body(k)
+    k.add_incoming(builder.add(k, step), builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+
+
+def masked_load(module: Any, builder: Any, pointer: Any, mask: Any, vectors: Vectors) -> Any:
+    """The lanes of a vector where the mask is set, 0 elsewhere; the rest of memory is not read."""
+    name = f"llvm.masked.load.{_suffix(vectors)}.p0"
+    kind = ir.FunctionType(vectors.type, [POINTER, mask.type, vectors.type])
+    function = module.globals.get(name) or ir.Function(module, kind, name)
+    return builder.call(function, [pointer, mask, vectors.constant(0.0)])
+
+
+def masked_store(
+    module: Any,
+    builder: Any,
+    value: Any,
+    pointer: Any,
+    mask: Any,
+    vectors: Vectors,
+) -> None:
+    """Writes the lanes of a vector where the mask is set."""
+    name = f"llvm.masked.store.{_suffix(vectors)}.p0"
+    kind = ir.FunctionType(ir.VoidType(), [vectors.type, POINTER, mask.type])
+    function = module.globals.get(name) or ir.Function(module, kind, name)
+    builder.call(function, [value, pointer, mask])
+
+
+def _suffix(vectors: Vectors) -> str:
+    return f"v{vectors.lanes}f{64 if vectors.double else 32}"
