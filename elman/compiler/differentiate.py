@@ -158,7 +158,7 @@ class _Differentiation:
         inputs = {item.var: item.name for item in (*self.step.states, *self.step.inputs)}
         known = inputs.get(operand)
         if known is None:
-            known = self._result(f"operand.{operand.index}", self.values[operand])
+            known = self._result(f"factor.{operand.index}", self.values[operand])
         self.products.append(Product(name, delta, known))
 
     def _result(self, name: str, var: Var, *, summed: bool = False) -> str:

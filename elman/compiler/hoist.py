@@ -63,19 +63,22 @@ class Split:
     loop: Step
 
 
-def split(step: Step) -> Split:
-    """Parts a step, after `lower` and `gather_sums`, into the loop and what is around it."""
-    return _Splitting(step).run()
+def split(step: Step, *, inputs: bool = True) -> Split:
+    """Parts a step, after `lower` and `gather_sums`, into the loop and what is around it.
+
+    `inputs=False` leaves the work on inputs in the loop: for a caller who has one step at a time.
+    """
+    return _Splitting(step, inputs).run()
 
 
 class _Splitting:
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, inputs: bool) -> None:
         self.step = step
         self.levels = levels_of(step)
         self.made = {equation.var: equation for equation in step.equations}
         self.sums = Sums(step)
         self.constant = _constants(step)
-        self.hoisted = self._hoisted()
+        self.hoisted = self._hoisted() if inputs else set[Var]()
 
     def _hoisted(self) -> set[Var]:
         """Values of level X that are computed for all steps at once."""
@@ -185,18 +188,21 @@ def _constants(step: Step) -> set[Var]:
     return found
 
 
-def fused(loop: Step, projections: tuple[Projection, ...]) -> Step:
-    """The loop with its projections inside: each read is computed where it is used.
+def fused(parts: Split) -> Split:
+    """The same with the projections inside of the loop: each read is computed where it is used.
 
-    The inputs `operand.<n>` take the place of the reads, the parameters `<read>.matrix.<k>` and
-    `<read>.vector.<k>` those of the terms, signs taken out.
+    The inputs `operand.<n>` take the place of the reads; their matrices and vectors become the
+    loop's parameters `<read>.matrix.<k>` and `<read>.vector.<k>`.
     """
+    loop = parts.loop
     build = StepBuilder(loop.name, loop.constraints)
     values: dict[Var, Var] = {}
-    reads = {read.name: (k, read) for k, p in enumerate(projections) for read in p.reads}
+    reads = {read.name: (k, read) for k, p in enumerate(parts.projections) for read in p.reads}
+    inputs = {f"operand.{k}": p.operand for k, p in enumerate(parts.projections)} | parts.inputs
+    parameters = dict(parts.parameters)
     operands = [
         build.input(f"operand.{k}", projection.operand.shape)
-        for k, projection in enumerate(projections)
+        for k, projection in enumerate(parts.projections)
     ]
     for entry in loop.inputs:
         if entry.name not in reads:
@@ -208,20 +214,28 @@ def fused(loop: Step, projections: tuple[Projection, ...]) -> Step:
     for entry in loop.inputs:
         if entry.name in reads:
             number, read = reads[entry.name]
-            (size,) = entry.var.shape
-            (length,) = operands[number].shape
-            total: Var | None = None
-            for k in range(len(read.vectors)):
-                vector = build.parameter(f"{read.name}.vector.{k}", (size,))
-                total = vector if total is None else build.add("add", total, vector)
-            for k in range(len(read.matrices)):
-                matrix = build.parameter(f"{read.name}.matrix.{k}", (size, length))
-                product = build.add("matmul", matrix, operands[number])
-                total = product if total is None else build.add("add", total, product)
-            assert total is not None
-            values[entry.var] = total
+            for kind, terms in (("vector", read.vectors), ("matrix", read.matrices)):
+                named = {f"{read.name}.{kind}.{k}": term.var for k, term in enumerate(terms)}
+                parameters.update(named)
+            values[entry.var] = _computed(build, read, operands[number])
     for equation in loop.equations:
         values[equation.var] = build.copy(equation, values)
     new_states = [values[var] for var in loop.new_states]
     results = moved(loop.results, values)
-    return verify(build.finish(values[loop.output], new_states, loop.where, results))
+    made = verify(build.finish(values[loop.output], new_states, loop.where, results))
+    return Split(parts.step, parts.outer, (), inputs, parameters, made)
+
+
+def _computed(build: StepBuilder, read: Read, operand: Var) -> Var:
+    """The vectors and products of a read, added up."""
+    total: Var | None = None
+    for kind, terms in (("vector", read.vectors), ("matrix", read.matrices)):
+        for k, term in enumerate(terms):
+            value = build.parameter(f"{read.name}.{kind}.{k}", term.var.shape)
+            value = build.add("matmul", value, operand) if kind == "matrix" else value
+            if total is None:
+                total = build.add("neg", value) if term.negative else value
+            else:
+                total = build.add("sub" if term.negative else "add", total, value)
+    assert total is not None
+    return total

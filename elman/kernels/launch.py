@@ -3,12 +3,9 @@
 Backends are rows of one table, tried in order; the first that can takes the work. A new kernel is a
 new row: a name, a question (`can`: None, or the reason why not) and an answer (`run`).
 
-Rule: `cpu`, generated machine code, goes first on the processor. `builtin` goes before `reference`
-wherever the equations allow. Measured with torch 2.13 on
-one AVX-512 thread, float32, H = 32 to 256, B = 1 to 64, T = 1 to 200, forward alone and with
-backward: uniform batches 1.1 to 5 times faster than the loop; ragged ones up to 8 times (LSTM) and
-1 to 1.4 times (GRU) faster, RNN between 1.15 times slower (many rows, nearly as many lengths as
-steps) and 1.2 times faster. On CUDA it is cuDNN, which cannot be differentiated twice: ask for
+Rule: `cpu`, generated machine code, goes first on the processor when a call has work enough to be
+worth a second of compiling. `builtin` goes before `reference` wherever the equations allow.
+On CUDA it is cuDNN, which cannot be differentiated twice: ask for
 `reference` there.
 """
 
@@ -71,7 +68,15 @@ class Backend:
     worth: Callable[[Step, Mapping[str, int], Situation], str | None] = _always
 
 
+def _transformed() -> str | None:
+    if torch._C._are_functorch_transforms_active():
+        return "a transform of torch.func cannot look inside it"
+    return None
+
+
 def _can_builtin(step: Step, situation: Situation) -> str | None:
+    if transformed := _transformed():
+        return transformed
     match = found(step)
     if match is None:
         return "its equations are none of torch's LSTM, GRU (reset after), RNN (tanh, relu)"
@@ -90,7 +95,7 @@ def _can_cpu(_step: Step, situation: Situation) -> str | None:
     if situation.dtype not in (torch.float32, torch.float64):
         name = str(situation.dtype).removeprefix("torch.")
         return f"it knows float32 and float64, not {name}"
-    return None
+    return _transformed()
 
 
 _FLOPS: dict[tuple[int, ...], tuple[Step, int]] = {}

@@ -7,8 +7,10 @@ arguments, calls and checkpoints; `accelerate` swaps them into an existing model
 from elman.nn.accelerate import Change, Report, accelerate
 from elman.nn.dropout import EmbeddingDropout, SharedDropout, WeightDrop, WordDropout
 from elman.nn.options import Options
+from elman.nn.plans import StackPlan
 from elman.nn.recurrent import CellParameters, Recurrent
-from elman.nn.stack import Stack, StackPlan
+from elman.nn.stack import Stack
+from elman.nn.stream import Stream
 from elman.nn.torch_cells import GRUCell, LSTMCell, RNNCell
 from elman.nn.torch_layers import GRU, LSTM, RNN
 
@@ -28,6 +30,7 @@ __all__ = [
     "SharedDropout",
     "Stack",
     "StackPlan",
+    "Stream",
     "WeightDrop",
     "WordDropout",
     "accelerate",

@@ -6,8 +6,8 @@ stored; how a batch is read, dropped out, run, summed and given back is here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,23 +23,11 @@ from elman.kernels.layout import Layout
 from elman.kernels.memo import memo
 from elman.nn.dropout import drop_packed, shared_mask
 from elman.nn.options import Options, check_like, check_size
+from elman.nn.plans import StackPlan, stack_plan
 from elman.nn.sequences import Lengths, OpenBatch, open_batch, read_lengths
 from elman.nn.states import State, give_state, read_state
-
-
-@dataclass(frozen=True)
-class StackPlan:
-    """The plan of every layer and direction; `print(plan)` says it in words."""
-
-    parts: Mapping[str, launch.Plan] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name}: {plan}" for name, plan in self.parts.items())
-
-    @property
-    def backends(self) -> tuple[str, ...]:
-        """The backends in use, without repeats."""
-        return tuple(dict.fromkeys(plan.backend for plan in self.parts.values()))
+from elman.nn.stream import Stream
+from elman.nn.traced import Registered, run_traced
 
 
 @dataclass(frozen=True)
@@ -78,9 +66,9 @@ class Stack(nn.Module):
         self.depth, self.bidirectional, self.batch_first = depth, bidirectional, batch_first
         self.options = options
         self._held = _Held(transform.with_layer_norm(step) if options.norm_inside else step)
-        self._rates = options.zoneout_rates(step)
+        self.zoneout_rates = options.zoneout_rates(step)
         self._factory = dict(factory)
-        if self._rates:
+        if self.zoneout_rates:
             memo(transform.with_zoneout, self.base_step)  # refuses states it cannot mix
         self._sizes = self._layer_sizes()
         self.norms = (
@@ -89,6 +77,11 @@ class Stack(nn.Module):
             else None
         )
         self._check_stacking()
+        self.registered = Registered.of(self)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.registered = Registered.of(self)  # perhaps in another process
 
     def _layer_sizes(self) -> list[dict[str, int]]:
         sizes: list[dict[str, int]] = []
@@ -146,6 +139,8 @@ class Stack(nn.Module):
         like = self.example()
         learned = self.learned_initial(layer, direction)
         values: list[Tensor] = []
+        if self.registered.zeros and not learned:
+            return tuple(like.new_zeros(batch, size) for size in self.state_sizes)
         for state, size in zip(self.base_step.states, self.state_sizes, strict=True):
             if state.name in learned:
                 values.append(learned[state.name].expand(batch, size))
@@ -208,6 +203,8 @@ class Stack(nn.Module):
         Raises:
             ShapeError: a shape, dtype, device or length that cannot be used.
         """
+        if torch.compiler.is_compiling():
+            return run_traced(self, x, state, lengths, mask, resets, streams)
         batch = open_batch(
             x,
             features=self.input_size,
@@ -292,7 +289,7 @@ class Stack(nn.Module):
         return launch.run(
             step,
             self._sizes[layer],
-            self._dropped(layer, direction),
+            self.dropped(layer, direction),
             {step.inputs[0].name: x, **streams, **masks},
             begin,
             layout,
@@ -314,9 +311,9 @@ class Stack(nn.Module):
                 name = entry.name.removeprefix("drop.")
                 if name != entry.name:
                     masks[entry.name] = shared_mask(like, layout, sizes[name], rate)
-        if self._rates:
+        if self.zoneout_rates:
             step = memo(transform.with_zoneout, step)
-            for name, p in self._rates.items():
+            for name, p in self.zoneout_rates.items():
                 if self.training:
                     mask = like.new_empty(layout.total, sizes[name]).bernoulli_(p)
                 else:
@@ -324,12 +321,12 @@ class Stack(nn.Module):
                 masks[f"zone.{name}"] = mask
         return step, masks
 
-    def _dropped(self, layer: int, direction: int) -> Mapping[str, Tensor]:
+    def dropped(self, layer: int, direction: int) -> Mapping[str, Tensor]:
         """The parameters, with entries of the recurrent matrices dropped in training."""
         parameters = self.cell_parameters(layer, direction)
-        p = self.options.weight_drop
-        if not p or not self.training:
+        if not self.registered.drops_weights or not self.training:
             return parameters
+        p = self.options.weight_drop
         return self.drop_weights(parameters, lambda value: functional.dropout(value, p))
 
     def drop_weights(
@@ -361,7 +358,30 @@ class Stack(nn.Module):
             packed[name] = value.expand(value.shape[0], size)
         return packed
 
-    # -- the plan
+    # -- one step at a time, and the plan
+
+    def stream(self, batch: int = 1, *, weights: str | None = None) -> Stream:
+        """What is fed step by step and keeps its states: `y = rnn.stream().step(x)`.
+
+        Args:
+            batch: rows that are stepped together.
+            weights: how they are kept: "float32", "bfloat16", "int8"; None: as they are.
+        """
+        return Stream(self, batch, weights)
+
+    @property
+    def layer_sizes(self) -> Sequence[Mapping[str, int]]:
+        """The number behind each symbolic size of the step, layer by layer."""
+        return self._sizes
+
+    def evaluated(self) -> tuple[Step, dict[str, tuple[int, float]]]:
+        """The step outside of training, and its constant streams: their sizes and values."""
+        if not self.zoneout_rates:
+            return self.base_step, {}
+        step = memo(transform.with_zoneout, self.base_step)
+        names = [state.name for state in self.base_step.states]
+        sizes = dict(zip(names, self.state_sizes, strict=True))
+        return step, {f"zone.{name}": (sizes[name], p) for name, p in self.zoneout_rates.items()}
 
     def plan(self, batch: int, time: int, lengths: Lengths | None = None) -> StackPlan:
         """Which backend runs each layer for a batch of this size, why, and why others do not.
@@ -371,21 +391,7 @@ class Stack(nn.Module):
             lengths: real steps of each row; None: all of them.
         """
         counts = [time] * batch if lengths is None else read_lengths(lengths, time, batch)
-        layout = Layout(counts)
-        like = self.example()
         step, _ = self._variant(Layout([]))
-        parts: dict[str, launch.Plan] = {}
-        for layer, direction in self._places():
-            situation = launch.Situation(
-                device=like.device.type,
-                dtype=like.dtype,
-                steps=layout.steps,
-                batch=batch,
-                total=layout.total,
-                reverse=direction == 1,
-            )
-            name = f"layer {layer}" + (" backwards" if direction else "")
-            parts[name] = launch.plan(
-                step, self._sizes[layer], situation, backend=self.options.backend
-            )
-        return StackPlan(parts)
+        return stack_plan(
+            step, self._sizes, self.directions, self.example(), Layout(counts), self.options.backend
+        )

@@ -93,13 +93,19 @@ def test_lowering_keeps_the_values(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(catalogue()))
 def test_fused_loops_compute_what_the_split_ones_do(name: str) -> None:
     parts = split(prepared(name))
-    loop = fused(parts.loop, parts.projections)
+    loop = fused(parts).loop
     given = {**draw(loop, 1), **inside(name, 1)[1]}
     reads = dict(given)
     for k, projection in enumerate(parts.projections):
         for read in projection.reads:
-            matrices = [given[f"{read.name}.matrix.{n}"] for n in range(len(read.matrices))]
-            vectors = [given[f"{read.name}.vector.{n}"] for n in range(len(read.vectors))]
+            matrices = [
+                (1 - 2 * term.negative) * given[f"{read.name}.matrix.{n}"]
+                for n, term in enumerate(read.matrices)
+            ]
+            vectors = [
+                (1 - 2 * term.negative) * given[f"{read.name}.vector.{n}"]
+                for n, term in enumerate(read.vectors)
+            ]
             total = sum(matrix @ given[f"operand.{k}"] for matrix in matrices)
             reads[read.name] = total + sum(vectors)
     wanted, got = run(parts.loop, reads), run(loop, given)

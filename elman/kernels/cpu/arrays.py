@@ -20,6 +20,9 @@ from elman.compiler.schedule import Product, Region, Schedule
 HEADER = ("steps", "batch", "offsets", "rows", "reverse", "units", "resets", "barrier")
 PARTS = ("base", "stride", "half")
 
+Storage = Literal["full", "bfloat16", "int8"]
+"""How packed weights are kept: as the kernel's own numbers, or shorter; sums are always full."""
+
 Kind = Literal["stream", "state", "passed", "vector", "weights", "sum", "given"]
 
 
@@ -28,7 +31,8 @@ class Array:
     """One array of a kernel.
 
     Attributes:
-        name: unique in the kernel.
+        name: unique in the kernel; `scale.<region>.<accumulator>` is what a row of 8-bit weights
+            was divided by.
         kind: "stream", "state", "passed", "vector", "weights", "sum", or "given": a row of the
             batch each, once (what a reset puts in place of a state, or takes from it).
         size: units of a row.
@@ -57,10 +61,13 @@ class Group:
 class Arrays:
     """The arrays of a scheduled step."""
 
-    def __init__(self, schedule: Schedule, *, collects: bool = False) -> None:
+    def __init__(
+        self, schedule: Schedule, *, collects: bool = False, storage: Storage = "full"
+    ) -> None:
         step = schedule.step
         self.schedule, self.step = schedule, step
         self.collects = collects
+        self.storage: Storage = storage
         self._loads: dict[Var, Array] = {}
         self._stores: dict[Var, list[Array]] = {}
         self.table: dict[str, Array] = {}
@@ -75,6 +82,13 @@ class Arrays:
             for number, part in enumerate(schedule.parts)
             if isinstance(part, Region)
         }
+        self.scales: dict[tuple[int, int], Array] = {}
+        if storage == "int8":
+            for number, part in enumerate(schedule.parts):
+                if isinstance(part, Region):
+                    for place in range(len(part.accumulators)):
+                        array = self._add(f"scale.{number}.{place}", "vector", part.size)
+                        self.scales[number, place] = array
         self._slots = {
             (name, part): len(HEADER) + 3 * place + PARTS.index(part)
             for place, name in enumerate(self.table)

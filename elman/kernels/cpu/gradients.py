@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from elman.compiler.ir import Var
 from elman.kernels.cpu.arrays import units
+from elman.kernels.cpu.outer import outer, outers
 from elman.kernels.cpu.program import OWED, Training
 
 
 class Columns:
-    """One tensor for all that the adjoint gives for each step, ordered for the products after.
+    """Room for all that the adjoint gives for each step, ordered for the products after.
 
-    The reads of a projection stand side by side, and so do the products of one operand as far as
-    that can be: then each needs one matrix product and no copy.
+    The reads of a projection stand side by side in one tensor, and so do the products of one
+    operand as far as that can be: then each needs one matrix product and no copy. What no product
+    needs stands apart.
     """
 
     def __init__(self, training: Training, total: int) -> None:
@@ -37,7 +39,10 @@ class Columns:
             self.place[var] = (at, units(var))
             at += units(var)
         self.whole = torch.empty(total, at, dtype=training.backward.dtype)
-        self.arrays = {training.backward.stream(v).name: self.columns(v) for v in order}
+        apart = [var for var in self.of.values() if var not in self.place]
+        self.apart = {var: self.whole.new_empty(total, units(var)) for var in apart}
+        stream = training.backward.stream
+        self.arrays = {stream(var).name: self.columns(var) for var in (*order, *apart)}
 
     def _order(self) -> list[Var]:
         groups = [[var for var in group if var is not None] for group in self.projections]
@@ -48,10 +53,12 @@ class Columns:
                 member.setdefault(var, []).append(number)
         first = sorted(dict.fromkeys(groups[0]) if groups else [], key=lambda v: member[v][1:])
         rest = [var for group in groups[1:] for var in group]
-        return list(dict.fromkeys([*first, *rest, *self.of.values()]))
+        return list(dict.fromkeys([*first, *rest]))
 
     def columns(self, var: Var) -> Tensor:
         """The columns `(N, size)` of a value."""
+        if var in self.apart:
+            return self.apart[var]
         at, size = self.place[var]
         return self.whole[:, at : at + size]
 
@@ -96,10 +103,8 @@ class Gradients:
         found: dict[str, Tensor] = {}
         for k, group in enumerate(self.columns.projections):
             found |= self._projection(k, [var for var in group if var is not None])
-        for operand, pairs in self.columns.operands.items():
-            for name, value in self._matrices(operand, pairs).items():
-                name = f"parameter.{name}"
-                found[name] = found[name] + value if name in found else value
+        for name, value in self._matrices():
+            found[name] = found[name] + value if name in found else value
         backward = self.training.backward
         for result in backward.step.results:
             name = result.name.removeprefix(OWED)
@@ -122,30 +127,36 @@ class Gradients:
             matrix = weight if rows is None else weight.index_select(0, rows)
             found[f"operand.{k}"] = deltas @ matrix
         if self.needs[f"weight.{k}"]:
-            found[f"weight.{k}"] = _restored(deltas.t() @ operand, rows)
+            found[f"weight.{k}"] = _restored(outer(deltas, operand), rows)
         if self.needs.get(f"bias.{k}"):
             found[f"bias.{k}"] = _restored(deltas.sum(0), rows)
         return found
 
-    def _matrices(self, operand: str, pairs: Sequence[tuple[str, Var]]) -> dict[str, Tensor]:
-        deltas, order = self.columns.together([var for _, var in pairs])
+    def _matrices(self) -> Iterator[tuple[str, Tensor]]:
+        """The gradient of each product's matrix; products with the same deltas are done at once."""
+        groups: dict[tuple[Var, ...], list[str]] = {}
+        for operand, pairs in self.columns.operands.items():
+            groups.setdefault(tuple(var for _, var in pairs), []).append(operand)
+        for variables, operands in groups.items():
+            deltas, order = self.columns.together(variables)
+            starts: dict[Var, int] = {}
+            at = 0
+            for var in order:
+                starts[var] = at
+                at += units(var)
+            products = outers(deltas, [self._values(operand) for operand in operands])
+            for operand, product in zip(operands, products, strict=True):
+                for name, var in self.columns.operands[operand]:
+                    rows = product[starts[var] : starts[var] + units(var)]
+                    yield f"parameter.{name}", rows
+
+    def _values(self, operand: str) -> Tensor:
+        """What a product multiplied, for all steps."""
         if operand in self.kept:
-            values = self.kept[operand]
-        elif operand in self.columns.of:
-            values = self.columns.columns(self.columns.of[operand])
-        else:
-            values = self.given[f"in.{operand}"]
-        product = deltas.t() @ values
-        found: dict[str, Tensor] = {}
-        at = 0
-        starts: dict[Var, int] = {}
-        for var in order:
-            starts[var] = at
-            at += units(var)
-        for name, var in pairs:
-            value = product[starts[var] : starts[var] + units(var)]
-            found[name] = found[name] + value if name in found else value
-        return found
+            return self.kept[operand]
+        if operand in self.columns.of:
+            return self.columns.columns(self.columns.of[operand])
+        return self.given[f"in.{operand}"]
 
 
 def _places(group: Sequence[Var], order: Sequence[Var]) -> Tensor | None:

@@ -10,15 +10,32 @@ import torch
 from torch import Tensor
 
 from elman.compiler.ir import Step, Var, signature
-from elman.compiler.schedule import Region, schedule
+from elman.compiler.schedule import schedule
 from elman.kernels.cpu import cache, team
-from elman.kernels.cpu.arrays import HEADER, PARTS, Array, Arrays, Group, units
+from elman.kernels.cpu.arrays import HEADER, PARTS, Array, Arrays, Storage
 from elman.kernels.cpu.barrier import BARRIER_BYTES
+from elman.kernels.cpu.packing import Packing
 from elman.kernels.cpu.target import Target
 from elman.kernels.cpu.timeloop import NAME, ROWS, shapes_of, write_kernel
 from elman.kernels.layout import Layout
 
 _ALIGN = 64  # bytes; also how rows are padded, so that every vector of a row is whole
+
+
+class Frame:
+    """A call of a kernel that is ready to run, as often as wanted.
+
+    Attributes:
+        slots: what the machine code reads (see `arrays`).
+    """
+
+    def __init__(self, kernel: int, slots: Any, held: tuple[Any, ...]) -> None:
+        self.slots, self._kernel, self._held = slots, kernel, held
+        self._address = ctypes.addressof(slots)
+
+    def run(self, threads: int) -> None:
+        """Runs the kernel on at most so many threads."""
+        team.run(self._kernel, self._address, threads)
 
 
 class Kernel:
@@ -30,22 +47,30 @@ class Kernel:
         dtype: float32 or float64.
         collects: an adjoint: it has no output of its own, and a reset gives what is owed to the
             state to the value that was put in its place.
+        storage: how weights are kept; other than "full" in float32 only.
     """
 
     def __init__(
-        self, step: Step, target: Target, dtype: torch.dtype, *, collects: bool = False
+        self,
+        step: Step,
+        target: Target,
+        dtype: torch.dtype,
+        *,
+        collects: bool = False,
+        storage: Storage = "full",
     ) -> None:
         self.step, self.dtype = step, dtype
         double = dtype == torch.float64
         self.bytes = 8 if double else 4
         self.schedule = schedule(step)
-        self.arrays = Arrays(self.schedule, collects=collects)
+        self.arrays = Arrays(self.schedule, collects=collects, storage=storage)
         self.shapes = shapes_of(self.arrays, target, double=double)
-        key = f"time loop {dtype} {collects}\n{signature(step)}"
+        key = f"time loop {dtype} {collects} {storage}\n{signature(step)}"
         self._library = cache.load(
             key, lambda: write_kernel(self.arrays, target, double=double), target
         )
         self._address = self._library.address(NAME)
+        self._packing = Packing(self.arrays, self.shapes, dtype)
         self._constants = {e.var: e for e in step.equations if e.op == "const"}
         self._places = {
             name: len(HEADER) + 3 * place for place, name in enumerate(self.arrays.table)
@@ -66,46 +91,13 @@ class Kernel:
         """The stream that a result is written to."""
         return self.arrays.stream_of(var)
 
-    # -- weights
-
     def pack(self, matrices: Mapping[Var, Tensor]) -> dict[str, Tensor]:
         """The packed weights of every group, from the step's matrices `(rows, columns)`."""
-        packed: dict[str, Tensor] = {}
-        for number, groups in self.arrays.groups.items():
-            for group in groups:
-                packed[group.array.name] = self._packed(number, group, matrices)
-        return packed
+        return self._packing.pack(matrices)
 
-    def _packed(self, number: int, group: Group, matrices: Mapping[Var, Tensor]) -> Tensor:
-        """`(panels, operand size, products, panel width)`, zero where a panel is not full."""
-        shape = self.shapes[number]
-        region = self.schedule.parts[number]
-        assert isinstance(region, Region)
-        size, operand = region.size, units(group.operand)
-        panels, width = shape.panels(size), shape.width
-        room = torch.empty(panels, operand, len(group.products), width, dtype=self.dtype)
-        whole = size // width
-        for place, (_, product) in enumerate(group.products):
-            matrix = self._matrix(product.matrix, matrices)
-            matrix = matrix.t() if product.transposed else matrix
-            view = room[:, :, place, :]
-            blocks = matrix[: whole * width].reshape(whole, width, operand)
-            view[:whole].copy_(blocks.transpose(1, 2))
-            if whole < panels:
-                rest = size - whole * width
-                view[whole, :, :rest].copy_(matrix[whole * width :].t())
-                view[whole, :, rest:].zero_()
-            if product.negative:
-                view.neg_()
-        return room
-
-    def _matrix(self, var: Var, matrices: Mapping[Var, Tensor]) -> Tensor:
-        equation = self._constants.get(var)
-        if equation is None:
-            return matrices[var]
-        values: Any = equation.attribute("values")
-        shape: Any = equation.var.shape
-        return torch.tensor(values, dtype=self.dtype).reshape(shape)
+    def rounding(self, matrices: Mapping[Var, Tensor], packed: Mapping[str, Tensor]) -> float:
+        """The relative root mean square error of packed weights."""
+        return self._packing.rounding(matrices, packed)
 
     # -- running
 
@@ -131,7 +123,20 @@ class Kernel:
             threads: at most so many.
             by_units: deal units, not rows.
         """
-        frame = (ctypes.c_int64 * self.arrays.slots)()
+        frame = self.frame(arrays, layout, reverse=reverse, resets=resets, by_units=by_units)
+        frame.run(threads)
+
+    def frame(
+        self,
+        arrays: Mapping[str, Tensor],
+        layout: Layout,
+        *,
+        reverse: bool = False,
+        resets: Tensor | None = None,
+        by_units: bool = False,
+    ) -> Frame:
+        """All that a run needs to know, in the form that the machine code reads; as `run`."""
+        slots = (ctypes.c_int64 * self.arrays.slots)()
         offsets = (ctypes.c_int64 * (layout.steps + 1))(*layout.offsets)
         rows = (ctypes.c_int64 * max(1, layout.steps))(*layout.rows)
         barrier = torch.zeros(BARRIER_BYTES // 8 + 16, dtype=torch.int64)
@@ -146,14 +151,16 @@ class Kernel:
             "barrier": -(-barrier.data_ptr() // 128) * 128,
         }
         for place, name in enumerate(HEADER):
-            frame[place] = header[name]
-        constants = self._vectors(arrays)
+            slots[place] = header[name]
+        given = {**self._vectors(arrays), **arrays}
         for name, place in self._places.items():
-            value = arrays.get(name, constants.get(name))
-            if value is not None:
-                self._enter(frame, place, value)
-        team.run(self._address, ctypes.addressof(frame), threads)
-        del constants
+            if name in given:
+                self._enter(slots, place, given[name])
+        return Frame(self._address, slots, (offsets, rows, barrier, given, resets))
+
+    def place(self, array: Array) -> int:
+        """The slot of an array's address in a frame; its distances follow (`arrays.PARTS`)."""
+        return self._places[array.name]
 
     def _vectors(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Constant vectors that are given by nobody."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from llvmlite import ir as _llvm_ir
 
-from elman.kernels.cpu.arrays import Array, Arrays
+from elman.kernels.cpu.arrays import Array, Arrays, Storage
+from elman.kernels.cpu.shapes import Shape
 from elman.kernels.cpu.vectors import Vectors
 
 ir: Any = _llvm_ir
@@ -118,3 +119,24 @@ def masked_store(
 
 def _suffix(vectors: Vectors) -> str:
     return f"v{vectors.lanes}f{64 if vectors.double else 32}"
+
+
+def weight_bytes(storage: Storage, shape: Shape) -> int:
+    """The size of a packed weight."""
+    return {"full": shape.bytes, "bfloat16": 2, "int8": 1}[storage]
+
+
+def load_weights(builder: Any, pointer: Any, vectors: Vectors, storage: Storage) -> Any:
+    """A vector of packed weights as the kernel's own numbers."""
+    lanes = vectors.lanes
+    if storage == "full":
+        align = min(64, lanes * (8 if vectors.double else 4))
+        return builder.load(pointer, typ=vectors.type, align=align)
+    wide = ir.VectorType(ir.IntType(32), lanes)
+    if storage == "int8":
+        small = builder.load(pointer, typ=ir.VectorType(I8, lanes), align=1)
+        return builder.sitofp(builder.sext(small, wide), vectors.type)
+    # A bfloat16 is the upper half of a float32.
+    half = builder.load(pointer, typ=ir.VectorType(ir.IntType(16), lanes), align=2)
+    shift = ir.Constant(wide, [ir.IntType(32)(16)] * lanes)
+    return builder.bitcast(builder.shl(builder.zext(half, wide), shift), vectors.type)

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from elman.compiler.differentiate import OWED, Adjoint, differentiate
 from elman.compiler.hoist import Projection, Read, Split, fused, split
-from elman.compiler.ir import Equation, Step, Var, dimensions
+from elman.compiler.ir import Step, Var, dimensions
 from elman.compiler.lower import Addend, gather_sums, lower, with_sizes
-from elman.compiler.saving import Trained, with_saved
+from elman.compiler.saving import LIMIT, Trained, with_saved
 from elman.kernels.cpu.kernel import Kernel
 from elman.kernels.cpu.target import Target
 from elman.kernels.operations import OPERATIONS
 
 Values = dict[Var, Tensor]
+
+_FREE = 1000  # a pointwise loop waits for memory: what it computes costs nothing
 
 
 class Program:
@@ -26,25 +28,33 @@ class Program:
 
     Attributes:
         split: what is around the loop and what is inside.
-        fuses: whether the products of inputs are part of the loop. They are when states are
-            multiplied too, since then the loop does nothing but multiply; where the loop is
-            pointwise one large product does them all before, and the adjoint reads them again.
+        loop: what is inside.
+        multiplies: whether the loop multiplies matrices. Then the products of inputs are part of
+            it too: it does nothing but multiply, and each read is used where it is made. With few
+            rows, and where the loop is pointwise, one large product does them all before.
     """
 
     def __init__(
-        self, step: Step, sizes: Mapping[str, int], dtype: torch.dtype, target: Target
+        self,
+        step: Step,
+        sizes: Mapping[str, int],
+        dtype: torch.dtype,
+        target: Target,
+        *,
+        few: bool = False,
     ) -> None:
         self.dtype, self.target = dtype, target
         self.whole = gather_sums(lower(with_sizes(step, sizes)))
-        self.split: Split = split(self.whole)
+        parts = split(self.whole)
+        self.multiplies = any(equation.op == "matmul" for equation in parts.loop.equations)
+        self.split: Split = fused(parts) if self.multiplies and not few else parts
         self.loop = self.split.loop
-        self.fuses = any(equation.op == "matmul" for equation in self.loop.equations)
         self._trained: dict[frozenset[str], Training] = {}
 
     @cached_property
     def inference(self) -> Kernel:
         """The loop without anything kept."""
-        return Kernel(self.with_projections(self.loop), self.target, self.dtype)
+        return Kernel(self.loop, self.target, self.dtype)
 
     def training(self, wanted: frozenset[str]) -> Training:
         """The loop and its adjoint, for the inputs and parameters whose gradients are wanted."""
@@ -52,37 +62,9 @@ class Program:
             self._trained[wanted] = Training(self, wanted)
         return self._trained[wanted]
 
-    def with_projections(self, loop: Step) -> Step:
-        """A loop that reads what this program's loops read: inputs, or their products."""
-        return fused(loop, self.split.projections) if self.fuses else loop
-
-    # -- outside of the loop
-
     def outside(self, parameters: Mapping[str, Tensor], streams: Mapping[str, Tensor]) -> Values:
         """Values of levels P and X that the loop and its projections need, under autograd."""
-        values: Values = {p.var: parameters[p.name] for p in self.whole.parameters}
-        values.update({entry.var: streams[entry.name] for entry in self.whole.inputs})
-        like = next(iter(streams.values()))
-        for equation in self.split.outer:
-            values[equation.var] = self._value(equation, values, like)
-        return values
-
-    def _value(self, equation: Equation, values: Values, like: Tensor) -> Tensor:
-        if equation.op == "const":
-            numbers = torch.tensor(equation.attribute("values"), dtype=torch.float64)
-            return numbers.reshape(dimensions(equation.var.shape, {})).to(like.dtype)
-        options: dict[str, Any] = dict(equation.attributes)
-        if equation.op == "matmul":
-            inputs = {entry.var for entry in self.whole.inputs}
-            options["level"] = "X" if self._depends(equation.args[1], inputs) else "P"
-        operation: Callable[..., Tensor] = partial(OPERATIONS[equation.op], **options)
-        return operation(*(values[arg] for arg in equation.args))
-
-    def _depends(self, var: Var, inputs: set[Var]) -> bool:
-        made = {equation.var: equation for equation in self.split.outer}
-        if var in inputs:
-            return True
-        return var in made and any(self._depends(arg, inputs) for arg in made[var].args)
+        return outside(self.split, parameters, streams, self.dtype)
 
     def stacked(self, projection: Projection, values: Values) -> tuple[Tensor, Tensor | None]:
         """The weights of all reads of a projection, `(rows, K)`, and their biases `(rows,)`."""
@@ -94,6 +76,36 @@ class Program:
             for read, weight in zip(projection.reads, weights, strict=True)
         ]
         return torch.cat(weights), torch.cat(biases)
+
+
+def outside(
+    parts: Split,
+    parameters: Mapping[str, Tensor],
+    streams: Mapping[str, Tensor],
+    dtype: torch.dtype,
+) -> Values:
+    """What runs outside of a loop: the values of `parts.outer`, and what they are made from."""
+    step = parts.step
+    values: Values = {p.var: parameters[p.name] for p in step.parameters}
+    values.update({item.var: streams[item.name] for item in step.inputs if item.name in streams})
+    made = {equation.var: equation for equation in parts.outer}
+    inputs = {item.var for item in step.inputs}
+
+    def of_inputs(var: Var) -> bool:
+        return var in inputs or (var in made and any(of_inputs(arg) for arg in made[var].args))
+
+    for equation in parts.outer:
+        if equation.op == "const":
+            numbers = torch.tensor(equation.attribute("values"), dtype=torch.float64)
+            value = numbers.reshape(dimensions(equation.var.shape, {})).to(dtype)
+        else:
+            options: dict[str, Any] = dict(equation.attributes)
+            if equation.op == "matmul":
+                options["level"] = "X" if of_inputs(equation.args[1]) else "P"
+            operation: Callable[..., Tensor] = partial(OPERATIONS[equation.op], **options)
+            value = operation(*(values[arg] for arg in equation.args))
+        values[equation.var] = value
+    return values
 
 
 def _signed_sum(terms: tuple[Addend, ...], values: Values) -> Tensor:
@@ -112,17 +124,10 @@ class Training:
         loop = program.loop
         self.projections = program.split.projections
         self.adjoint: Adjoint = differentiate(loop, wanted)
-        reads = {read.name for p in program.split.projections for read in p.reads}
         kept = {entry.name for entry in loop.inputs}
-        if program.fuses:
-            kept -= reads
-        limit = 12 if program.fuses else 1000
+        limit = LIMIT if program.multiplies else _FREE
         self.trained: Trained = with_saved(loop, self.adjoint, kept=kept, limit=limit)
-        self.forward = Kernel(
-            program.with_projections(self.trained.forward),
-            program.target,
-            program.dtype,
-        )
+        self.forward = Kernel(self.trained.forward, program.target, program.dtype)
         self.backward = Kernel(
             gather_sums(self.trained.adjoint), program.target, program.dtype, collects=True
         )

@@ -39,7 +39,7 @@ class RegionWriter:
     ) -> None:
         constants = {e.var: e for e in arrays.step.equations if e.op == "const"}
         self.number = number
-        self.code = Code(module, arrays, region, arrays.groups[number], constants, shape)
+        self.code = Code(module, arrays, number, region, arrays.groups[number], constants, shape)
 
     def write(self, *, tail: bool) -> Any:
         """The function."""
@@ -95,6 +95,8 @@ class RegionWriter:
                 found[array.name] = array
         for group in self.code.groups:
             found[group.array.name] = group.array
+        if self.code.arrays.storage == "int8":
+            found.update({array.name: array for array in self.code.scales})
         for var in region.stores:
             for array in (*self.code.arrays.targets(var), self.code.arrays.sum_of(var)):
                 if array is not None:

@@ -21,8 +21,10 @@ from elman.kernels.cpu.memory import (
     POINTER,
     Addresses,
     Place,
+    load_weights,
     masked_load,
     masked_store,
+    weight_bytes,
 )
 from elman.kernels.cpu.shapes import Shape
 from elman.kernels.cpu.vectors import Vectors
@@ -40,10 +42,16 @@ class Code:
 
     module: Any
     arrays: Arrays
+    number: int
     region: Region
     groups: tuple[Group, ...]
     constants: Mapping[Var, Equation]
     shape: Shape
+
+    @property
+    def scales(self) -> list[Array]:
+        """What the sums of 8-bit weights are multiplied with, one for each accumulator."""
+        return [self.arrays.scales[self.number, k] for k in range(len(self.region.accumulators))]
 
 
 class Tile:
@@ -74,6 +82,8 @@ class Tile:
         totals = self._starts()
         for group in self.code.groups:
             self._multiply(group, totals)
+        if self.arrays.storage == "int8":
+            self._scale(totals)
         for vector in range(self.count):
             sums: dict[Var, Any] = {}
             for row in range(self.height):
@@ -117,6 +127,10 @@ class Tile:
             pointer = self._address(array, row, vector, written=written, whole=True)
             element = ir.DoubleType() if self.shape.double else ir.FloatType()
             return self.vectors.splat(builder.load(pointer, typ=element, align=self.shape.bytes))
+        return self._load_vector(array, row, vector, written=written)
+
+    def _load_vector(self, array: Array, row: int, vector: int, *, written: bool = False) -> Any:
+        builder = self.builder
         pointer = self._address(array, row, vector, written=written)
         if self._masked(array, vector):
             return masked_load(self.code.module, builder, pointer, self._mask(), self.vectors)
@@ -134,16 +148,32 @@ class Tile:
 
     def _starts(self) -> list[list[list[Any]]]:
         zero = self.vectors.constant(0.0)
+        later = self.arrays.storage == "int8"
         return [
             [
                 [
-                    zero if a.start is None else self._load(a.start, row, vector)
+                    zero if later or a.start is None else self._load(a.start, row, vector)
                     for vector in range(self.count)
                 ]
                 for row in range(self.height)
             ]
             for a in self.region.accumulators
         ]
+
+    def _scale(self, totals: list[list[list[Any]]]) -> None:
+        """Sums of 8-bit weights in the units that they stand for, and what they start from."""
+        for k, accumulator in enumerate(self.region.accumulators):
+            scale = self.code.scales[k]
+            for row in range(self.height):
+                for vector in range(self.count):
+                    factor = self._load_vector(scale, row, vector)
+                    start = (
+                        self.vectors.constant(0.0)
+                        if accumulator.start is None
+                        else self._load(accumulator.start, row, vector)
+                    )
+                    total = totals[k][row][vector]
+                    totals[k][row][vector] = self.vectors.fma(factor, total, start)
 
     def _multiply(self, group: Group, totals: list[list[list[Any]]]) -> None:
         """Adds every product of a group: for each unit of the operand, an outer product."""
@@ -176,7 +206,8 @@ class Tile:
     def _panel(self, group: Group) -> Any:
         """The address of this panel's weights."""
         builder, shape = self.builder, self.shape
-        per_unit = units(group.operand) * len(group.products) * shape.bytes
+        size = weight_bytes(self.arrays.storage, shape)
+        per_unit = units(group.operand) * len(group.products) * size
         start = builder.mul(self.place.unit, I64(per_unit))
         return builder.add(self.addresses.entry(group.array, "base"), start)
 
@@ -222,17 +253,23 @@ class Tile:
     ) -> None:
         """Unit `unit + turn` of the operand against its line of the panel."""
         builder, shape = self.builder, self.shape
-        line = len(group.products) * shape.width * shape.bytes
+        size = weight_bytes(self.arrays.storage, shape)
+        line = len(group.products) * shape.width * size
         offset = builder.mul(unit, I64(line))
         weights: list[list[Any]] = []
         for place in range(len(group.products)):
             found: list[Any] = []
             for vector in range(self.count):
-                extra = turn * line + (place * shape.vectors + vector) * shape.lanes * shape.bytes
+                extra = turn * line + (place * shape.vectors + vector) * shape.lanes * size
                 address = builder.add(builder.add(panel, offset), I64(extra))
-                pointer = builder.inttoptr(address, POINTER)
-                align = min(64, shape.lanes * shape.bytes)
-                found.append(builder.load(pointer, typ=self.vectors.type, align=align))
+                found.append(
+                    load_weights(
+                        builder,
+                        builder.inttoptr(address, POINTER),
+                        self.vectors,
+                        self.arrays.storage,
+                    )
+                )
             weights.append(found)
         element = ir.DoubleType() if shape.double else ir.FloatType()
         bytes_in = builder.mul(unit, I64(shape.bytes))

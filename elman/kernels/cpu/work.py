@@ -113,17 +113,10 @@ class Work:
         }
         for k, projection in enumerate(program.split.projections):
             weight, bias = given[f"weight.{k}"], given.get(f"bias.{k}")
-            if not program.fuses:
-                whole = torch.nn.functional.linear(given[f"operand.{k}"], weight, bias)
-                at = 0
-                for read, size in read_sizes(projection, program.loop):
-                    arrays[f"in.{read.name}"] = whole[:, at : at + size]
-                    at += size
-                continue
-            arrays[f"in.operand.{k}"] = given[f"operand.{k}"]
+            whole = torch.nn.functional.linear(given[f"operand.{k}"], weight, bias)
             at = 0
             for read, size in read_sizes(projection, program.loop):
-                parameters.update(_parts(read, weight, bias, at, size))
+                arrays[f"in.{read.name}"] = whole[:, at : at + size]
                 at += size
         return arrays | self._constants(kernel, step.parameters, parameters)
 
@@ -252,22 +245,6 @@ class Work:
         found = torch.autograd.grad(results, wanted, amounts, create_graph=True, allow_unused=True)
         made = iter(found)
         return [next(made) if needs else None for needs in self.needs]
-
-
-def _parts(read: Any, weight: Tensor, bias: Tensor | None, at: int, size: int) -> dict[str, Tensor]:
-    """The rows of a read in its projection's stack, as the fused loop calls them.
-
-    A stack holds each read's terms added up: the first stands for the sum, the rest for nothing.
-    """
-    parts: dict[str, Tensor] = {}
-    for k in range(len(read.matrices)):
-        rows = weight[at : at + size]
-        parts[f"{read.name}.matrix.{k}"] = rows if k == 0 else torch.zeros_like(rows)
-    for k in range(len(read.vectors)):
-        assert bias is not None
-        rows = bias[at : at + size]
-        parts[f"{read.name}.vector.{k}"] = rows if k == 0 else torch.zeros_like(rows)
-    return parts
 
 
 def rows_contiguous(value: Tensor) -> Tensor:

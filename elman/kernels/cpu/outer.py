@@ -1,0 +1,251 @@
+"""Sums of outer products: `C[p, k] = sum over n of D[n, p] X[n, k]`, the gradient of a matrix.
+
+All products of a block of rows are done before the next block is fetched. The block's columns of X
+are copied panel by panel, those of D tile by tile, so that the inner loop reads both in order: the
+same outer-product tile as the time loop's (Goto and van de Geijn 2008). Several X with one D share
+its copies. One build serves all sizes; threads share the rows of C, so that every sum has the same
+order whatever their number.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from llvmlite import ir as _llvm_ir
+from torch import Tensor
+
+from elman.kernels.cpu import cache, team
+from elman.kernels.cpu.barrier import emit_flush_to_zero, emit_restore
+from elman.kernels.cpu.memory import I64, POINTER, loop, masked_load
+from elman.kernels.cpu.target import Target, host
+from elman.kernels.cpu.vectors import Vectors
+
+ir: Any = _llvm_ir
+
+_NAME = "outer"
+_BLOCK = 256  # rows of D and X that are done together: a panel of X then fills half of an L2 cache
+_ROWS = 4  # of C in a tile
+_FIELDS = ("d", "d_row", "n", "p", "room", "room_row", "count")
+_ENTRY = ("x", "x_row", "c", "c_row", "k")  # of each of `count` X, behind the fields
+_SMALL = 1 << 20
+"""Multiplications below which torch's own product is as fast."""
+
+
+def outer(d: Tensor, x: Tensor) -> Tensor:
+    """`d.t() @ x` for `(N, P)` and `(N, K)` of one dtype, last dimensions contiguous: `(P, K)`."""
+    return outers(d, [x])[0]
+
+
+def outers(d: Tensor, several: Sequence[Tensor]) -> list[Tensor]:
+    """`outer` of one `d` and each `x`."""
+    n, p = d.shape
+    if n * p * sum(x.shape[1] for x in several) < _SMALL:
+        return [d.t() @ x for x in several]
+    double, target = d.dtype == torch.float64, host()
+    writer = _Outer(target, double)
+    threads = team.available()
+    room = d.new_empty(threads, writer.room(p))
+    values = [*_place(d), n, p, *_place(room), len(several)]
+    found: list[Tensor] = []
+    for x in several:
+        # Whole tiles: nothing at the edges needs a mask.
+        columns = -(-x.shape[1] // writer.width) * writer.width
+        found.append(d.new_zeros(-(-p // _ROWS) * _ROWS, columns))
+        values += [*_place(x), *_place(found[-1]), x.shape[1]]
+    context = (ctypes.c_int64 * len(values))(*values)
+    team.run(_address(double, target), ctypes.addressof(context), threads)
+    pairs = zip(found, several, strict=True)
+    return [c[:p, : x.shape[1]].contiguous() for c, x in pairs]
+
+
+def _place(tensor: Tensor) -> tuple[int, int]:
+    """Where a tensor begins, and the bytes from row to row."""
+    return tensor.data_ptr(), tensor.stride(0) * tensor.element_size()
+
+
+@functools.cache
+def _address(double: bool, target: Target) -> int:
+    writer = _Outer(target, double)
+    return cache.load(f"outer products {double}", writer.write, target).address(_NAME)
+
+
+class _Outer:
+    """Writes the kernel for a target."""
+
+    def __init__(self, target: Target, double: bool) -> None:
+        self.target, self.double = target, double
+        self.bytes = 8 if double else 4
+        self.lanes = target.lanes(double)
+        self.count = 4 if target.registers == 32 else 2
+        self.width = self.lanes * self.count
+        # A line more than the block needs: tiles at a power of two would share cache sets.
+        self.tile = _BLOCK * _ROWS + 64 // self.bytes
+
+    def room(self, rows: int) -> int:
+        """Numbers that a thread copies a block to: a panel of X, and all tiles of D."""
+        return _BLOCK * self.width + -(-rows // _ROWS) * self.tile
+
+    def write(self) -> str:
+        """The kernel as LLVM assembly."""
+        self.module = ir.Module(name="elman")
+        self.module.triple = self.target.triple
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
+        function = ir.Function(self.module, kind, _NAME)
+        builder = self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        context, thread, threads = function.args
+        saved = emit_flush_to_zero(self.module, builder)
+        self.vectors = Vectors(builder, self.lanes, self.double)
+        self.context = context
+        self.given = {name: self._field(I64(k)) for k, name in enumerate(_FIELDS)}
+        self.panel = self._at(self.given["room"], thread, self.given["room_row"])
+        self.tiles = builder.add(self.panel, I64(_BLOCK * self.width * self.bytes))
+        tiles = builder.sdiv(builder.add(self.given["p"], I64(_ROWS - 1)), I64(_ROWS))
+        low = builder.sdiv(builder.mul(tiles, thread), threads)
+        high = builder.sdiv(builder.mul(tiles, builder.add(thread, I64(1))), threads)
+        self.share = (low, high)
+        loop(builder, I64(0), self.given["n"], I64(_BLOCK), self._block)
+        emit_restore(self.module, builder, saved)
+        builder.ret_void()
+        return str(self.module)
+
+    def _field(self, number: Any) -> Any:
+        place = self.builder.gep(self.context, [number], source_etype=I64)
+        return self.builder.load(place, typ=I64)
+
+    def _at(self, base: Any, number: Any, distance: Any) -> Any:
+        return self.builder.add(base, self.builder.mul(number, distance))
+
+    def _pointer(self, address: Any) -> Any:
+        return self.builder.inttoptr(address, POINTER)
+
+    def _block(self, first: Any) -> None:
+        builder = self.builder
+        rest = builder.sub(self.given["n"], first)
+        full = builder.icmp_signed(">", rest, I64(_BLOCK))
+        count = builder.select(full, I64(_BLOCK), rest)
+        self._copy_tiles(first, count)
+
+        def panel(k: Any) -> None:
+            self._copy_panel(first, count, k)
+            loop(builder, *self.share, I64(1), lambda tile: self._tile(tile, k, count))
+
+        def entry(number: Any) -> None:
+            start = self._at(I64(len(_FIELDS)), number, I64(len(_ENTRY)))
+            for k, name in enumerate(_ENTRY):
+                self.given[name] = self._field(builder.add(start, I64(k)))
+            loop(builder, I64(0), self.given["k"], I64(self.width), panel)
+
+        loop(builder, I64(0), self.given["count"], I64(1), entry)
+
+    def _mask(self, start: Any, limit: Any, lanes: int) -> Any:
+        """Which of `lanes` numbers from `start` on lie below `limit`."""
+        builder = self.builder
+        kind = ir.VectorType(I64, lanes)
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), start, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+        every = builder.shuffle_vector(one, one, zeros)
+        places = builder.add(every, ir.Constant(kind, [I64(k) for k in range(lanes)]))
+        other = builder.insert_element(ir.Constant(kind, ir.Undefined), limit, ir.IntType(32)(0))
+        return builder.icmp_signed("<", places, builder.shuffle_vector(other, other, zeros))
+
+    def _copy(self, source: Any, to: Any, start: Any, limit: Any, lanes: int) -> None:
+        """Numbers `start` and on of a row, 0 from `limit` on."""
+        vectors = Vectors(self.builder, lanes, self.double)
+        mask = self._mask(start, limit, lanes)
+        value = masked_load(self.module, self.builder, self._pointer(source), mask, vectors)
+        self.builder.store(value, self._pointer(to), align=lanes * self.bytes)
+
+    def _copy_tiles(self, first: Any, count: Any) -> None:
+        """The thread's columns of D, `(tile, row, 4)`."""
+        builder, given = self.builder, self.given
+
+        def row(n: Any) -> None:
+            source = self._at(given["d"], builder.add(first, n), given["d_row"])
+            to = self._at(self.tiles, n, I64(_ROWS * self.bytes))
+
+            def tile(number: Any) -> None:
+                start = builder.mul(number, I64(_ROWS))
+                place = self._at(to, number, I64(self.tile * self.bytes))
+                self._copy(self._at(source, start, I64(self.bytes)), place, start, given["p"],
+                           _ROWS)  # fmt: skip
+
+            loop(builder, *self.share, I64(1), tile)
+
+        loop(builder, I64(0), count, I64(1), row)
+
+    def _copy_panel(self, first: Any, count: Any, k: Any) -> None:
+        """A panel of X, `(row, width)`."""
+        builder, given = self.builder, self.given
+
+        def row(n: Any) -> None:
+            source = self._at(given["x"], builder.add(first, n), given["x_row"])
+            to = self._at(self.panel, n, I64(self.width * self.bytes))
+            for number in range(self.count):
+                start = builder.add(k, I64(number * self.lanes))
+                place = builder.add(to, I64(number * self.lanes * self.bytes))
+                self._copy(self._at(source, start, I64(self.bytes)), place, start, given["k"],
+                           self.lanes)  # fmt: skip
+
+        loop(builder, I64(0), count, I64(1), row)
+
+    def _tile(self, tile: Any, k: Any, count: Any) -> None:
+        """Adds a block's products to a tile of C, which stays in registers meanwhile."""
+        builder, given, vectors = self.builder, self.given, self.vectors
+        keys = [(row, vector) for row in range(_ROWS) for vector in range(self.count)]
+        corner = self._at(given["c"], builder.mul(tile, I64(_ROWS)), given["c_row"])
+        corner = self._at(corner, k, I64(self.bytes))
+        places = {
+            (row, vector): self._pointer(
+                builder.add(
+                    self._at(corner, I64(row), given["c_row"]),
+                    I64(vector * self.lanes * self.bytes),
+                )
+            )
+            for row, vector in keys
+        }
+        start = [builder.load(places[key], typ=vectors.type, align=self.bytes) for key in keys]
+        column = self._at(self.tiles, tile, I64(self.tile * self.bytes))
+        before = builder.block
+        inside, after = builder.append_basic_block("n"), builder.append_basic_block("done")
+        builder.branch(inside)
+        builder.position_at_end(inside)
+        n = builder.phi(I64)
+        n.add_incoming(I64(0), before)
+        totals = {key: builder.phi(vectors.type) for key in keys}
+        for key, value in zip(keys, start, strict=True):
+            totals[key].add_incoming(value, before)
+        made = self._products(n, column, totals)
+        following = builder.add(n, I64(1))
+        n.add_incoming(following, inside)
+        for key in keys:
+            totals[key].add_incoming(made[key], inside)
+        builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+        builder.position_at_end(after)
+        for key in keys:
+            builder.store(made[key], places[key], align=self.bytes)
+
+    def _products(self, n: Any, column: Any, totals: dict[tuple[int, int], Any]) -> Any:
+        """One row of the block: 4 numbers of D against a panel's line of X."""
+        builder, vectors = self.builder, self.vectors
+        line = self._at(self.panel, n, I64(self.width * self.bytes))
+        weights = [
+            builder.load(
+                self._pointer(builder.add(line, I64(vector * self.lanes * self.bytes))),
+                typ=vectors.type,
+                align=self.lanes * self.bytes,
+            )
+            for vector in range(self.count)
+        ]
+        numbers = self._at(column, n, I64(_ROWS * self.bytes))
+        made: dict[tuple[int, int], Any] = {}
+        for row in range(_ROWS):
+            pointer = self._pointer(builder.add(numbers, I64(row * self.bytes)))
+            factor = vectors.splat(builder.load(pointer, typ=vectors.scalar, align=self.bytes))
+            for vector in range(self.count):
+                total = totals[row, vector]
+                made[row, vector] = vectors.fma(factor, weights[vector], total)
+        return made

@@ -1,0 +1,120 @@
+"""Weights in the order in which tiles read them, in full or in fewer bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.compiler.ir import Equation, Var
+from elman.compiler.schedule import Product, Region
+from elman.kernels.cpu.arrays import Arrays, Group, units
+from elman.kernels.cpu.shapes import Shape
+
+_STEPS = 127  # of an 8-bit number, to either side
+
+
+class Packing:
+    """Packs the matrices of a kernel's groups.
+
+    Args:
+        arrays: of the kernel.
+        shapes: the tiles of its regions.
+        dtype: of the kernel.
+    """
+
+    def __init__(self, arrays: Arrays, shapes: Mapping[int, Shape], dtype: torch.dtype) -> None:
+        self.arrays, self.shapes, self.dtype = arrays, shapes, dtype
+        step = arrays.step
+        self._constants: dict[Var, Equation] = {e.var: e for e in step.equations if e.op == "const"}
+
+    def pack(self, matrices: Mapping[Var, Tensor]) -> dict[str, Tensor]:
+        """The packed weights of every group, from the step's matrices `(rows, columns)`."""
+        packed: dict[str, Tensor] = {}
+        for number, groups in self.arrays.groups.items():
+            scales = self._scales(number, groups, matrices)
+            for place, scale in scales.items():
+                packed[self.arrays.scales[number, place].name] = scale
+            for group in groups:
+                packed[group.array.name] = self._packed(number, group, matrices, scales)
+        return packed
+
+    def rounding(self, matrices: Mapping[Var, Tensor], packed: Mapping[str, Tensor]) -> float:
+        """The relative root mean square error of packed weights, against what they stand for."""
+        if self.arrays.storage == "full":
+            return 0.0
+        wrong = whole = 0.0
+        for number, groups in self.arrays.groups.items():
+            for group in groups:
+                room = packed[group.array.name].double()
+                for place, (accumulator, product) in enumerate(group.products):
+                    matrix = self._matrix(product, matrices).double()
+                    kept = room[:, :, place, :].transpose(1, 2).reshape(-1, room.shape[1])
+                    kept = kept[: len(matrix)] * (-1 if product.negative else 1)
+                    scale = self.arrays.scales.get((number, accumulator))
+                    if scale is not None:
+                        kept = kept * packed[scale.name][:, None].double()
+                    wrong += float((kept - matrix).square().sum())
+                    whole += float(matrix.square().sum())
+        return (wrong / whole) ** 0.5 if whole else 0.0
+
+    def _scales(
+        self, number: int, groups: tuple[Group, ...], matrices: Mapping[Var, Tensor]
+    ) -> dict[int, Tensor]:
+        """For each accumulator the value of one step of its rows' 8-bit numbers, `(size,)`."""
+        region = self.arrays.schedule.parts[number]
+        if self.arrays.storage != "int8" or not isinstance(region, Region):
+            return {}
+        largest: dict[int, Tensor] = {}
+        for place, product in (pair for group in groups for pair in group.products):
+            found = self._matrix(product, matrices).abs().amax(dim=1)
+            largest[place] = torch.maximum(largest.get(place, found), found)
+        ones = torch.ones(region.size, dtype=self.dtype)
+        places = range(len(region.accumulators))
+        return {k: (largest.get(k, ones) / _STEPS).clamp_min(1e-30) for k in places}
+
+    def _packed(
+        self,
+        number: int,
+        group: Group,
+        matrices: Mapping[Var, Tensor],
+        scales: Mapping[int, Tensor],
+    ) -> Tensor:
+        """`(panels, operand size, products, panel width)`, zero where a panel is not full."""
+        shape = self.shapes[number]
+        region = self.arrays.schedule.parts[number]
+        assert isinstance(region, Region)
+        size, operand = region.size, units(group.operand)
+        panels, width = shape.panels(size), shape.width
+        kinds = {"full": self.dtype, "bfloat16": torch.bfloat16, "int8": torch.int8}
+        room = torch.empty(
+            panels, operand, len(group.products), width, dtype=kinds[self.arrays.storage]
+        )
+        whole = size // width
+        for place, (accumulator, product) in enumerate(group.products):
+            matrix = self._matrix(product, matrices)
+            if scales:
+                matrix = (matrix / scales[accumulator][:, None]).round()
+            view = room[:, :, place, :]
+            blocks = matrix[: whole * width].reshape(whole, width, operand)
+            view[:whole].copy_(blocks.transpose(1, 2))
+            if whole < panels:
+                rest = size - whole * width
+                view[whole, :, :rest].copy_(matrix[whole * width :].t())
+                view[whole, :, rest:].zero_()
+            if product.negative:
+                view.neg_()
+        return room
+
+    def _matrix(self, product: Product, matrices: Mapping[Var, Tensor]) -> Tensor:
+        """The matrix of a product, a row for each unit of the result."""
+        equation = self._constants.get(product.matrix)
+        if equation is None:
+            matrix = matrices[product.matrix]
+        else:
+            values: Any = equation.attribute("values")
+            shape: Any = equation.var.shape
+            matrix = torch.tensor(values, dtype=self.dtype).reshape(shape)
+        return matrix.t() if product.transposed else matrix
