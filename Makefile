@@ -68,7 +68,12 @@ reference: .venv/.test
 docs: .venv/.docs reference
 	@$(BIN)/zensical build --clean --strict
 
-bench: .venv/.test
+.venv/.bench: .venv/.test
+	@echo "Installing the peers that benchmarks stand beside ..."
+	@$(INSTALL) --editable '.[bench]'
+	@touch $@
+
+bench: .venv/.bench
 	@for file in benchmarks/*.py; do \
 	  [ -e "$$file" ] || { echo "There are no benchmarks yet."; exit 0; }; \
 	  echo "== $$file"; $(BIN)/python "$$file" || exit 1; \

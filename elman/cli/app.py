@@ -41,6 +41,7 @@ _COMMANDS = {
     ("check", "classify"): ("check:classify", "Texts and their classes."),
     ("cells",): ("cells:cells", "List the cells, or show one."),
     ("doctor",): ("doctor:doctor", "Versions, threads and a check of the kernels."),
+    ("bench",): ("bench:bench", "Measure the layers on this machine."),
     ("data", "list"): ("data:list_sets", "The known sets, and which are here."),
     ("data", "path"): ("data:path", "Where a set lies."),
     ("data", "fetch"): ("data:fetch", "Download a set from its publisher."),

@@ -34,6 +34,7 @@ class Situation:
         device: "cpu", "cuda", ...; dtype: of the states.
         steps, batch, total: the longest length, the rows, the real steps in all.
         reverse, resets: whether time runs backwards; whether states are reset on the way.
+        lengths: of the rows, longest first; None: all of them are as long as the longest.
     """
 
     device: str
@@ -43,10 +44,15 @@ class Situation:
     total: int
     reverse: bool = False
     resets: bool = False
+    lengths: Sequence[int] | None = None
 
 
 def _always(_step: Step, _sizes: Mapping[str, int], _situation: Situation) -> str | None:
     return None
+
+
+def _silent(_step: Step, _sizes: Mapping[str, int], _situation: Situation) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Backend:
         run: does it.
         why: what speaks for it when it is taken.
         worth: None when it should, else the reason why not; not asked when it is named.
+        explain: more lines for a plan.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Backend:
     run: Callable[[Call], tuple[Tensor, States]]
     why: str
     worth: Callable[[Step, Mapping[str, int], Situation], str | None] = _always
+    explain: Callable[[Step, Mapping[str, int], Situation], tuple[str, ...]] = _silent
 
 
 def _transformed() -> str | None:
@@ -92,9 +100,9 @@ _WORTH_COMPILING = 2e6
 def _can_cpu(_step: Step, situation: Situation) -> str | None:
     if situation.device != "cpu":
         return f"it makes code for the processor, and the data is on {situation.device}"
-    if situation.dtype not in (torch.float32, torch.float64):
+    if situation.dtype not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         name = str(situation.dtype).removeprefix("torch.")
-        return f"it knows float32 and float64, not {name}"
+        return f"it knows floating point numbers of 16, 32 and 64 bits, not {name}"
     return _transformed()
 
 
@@ -124,6 +132,13 @@ def _run_cpu(call: Call) -> tuple[Tensor, States]:
     return run_cpu(call)
 
 
+def _explain_cpu(step: Step, sizes: Mapping[str, int], situation: Situation) -> tuple[str, ...]:
+    from elman.kernels.cpu.explain import explain
+
+    lengths = situation.lengths or [situation.steps] * situation.batch
+    return explain(step, sizes, Layout(lengths), situation.dtype)
+
+
 BACKENDS: list[Backend] = [
     Backend(
         "cpu",
@@ -131,6 +146,7 @@ BACKENDS: list[Backend] = [
         _run_cpu,
         "machine code made from the equations runs the whole loop",
         _worth_compiling,
+        _explain_cpu,
     ),
     Backend(
         "builtin",
@@ -160,6 +176,7 @@ class Plan:
         flops: floating point operations of the forward pass.
         bytes: read and written by the forward pass at least: parameters, streams, outputs.
         situation: what the choice is for.
+        details: more from the backend, a line each.
     """
 
     step: str
@@ -171,6 +188,7 @@ class Plan:
     flops: int
     bytes: int
     situation: Situation
+    details: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         s = self.situation
@@ -182,6 +200,7 @@ class Plan:
             f"  kind {self.kind}; equations P {self.levels['P']}, X {self.levels['X']}, "
             f"S {self.levels['S']}; {self.flops / 1e6:.3g} Mflop, {self.bytes / 1e6:.3g} MB",
         ]
+        lines += [f"  {line}" for line in self.details]
         lines += [f"  not {name}: {reason}." for name, reason in self.refused]
         return "\n".join(lines)
 
@@ -248,6 +267,7 @@ def plan(
         flops=int(flops(step, sizes)) * situation.total,
         bytes=(held + moved * situation.total) * width,
         situation=situation,
+        details=entry.explain(step, sizes, situation),
     )
 
 

@@ -46,6 +46,7 @@ def stack_plan(
                 batch=layout.batch,
                 total=layout.total,
                 reverse=direction == 1,
+                lengths=layout.lengths,
             )
             name = f"layer {layer}" + (" backwards" if direction else "")
             parts[name] = launch.plan(step, own, situation, backend=backend)

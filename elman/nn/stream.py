@@ -117,6 +117,7 @@ class Stream:
 
     @state.setter
     def state(self, value: Any) -> None:
+        """Goes on from here; ShapeError when the shapes, dtype or device are others."""
         values = (value,) if isinstance(value, Tensor) else tuple(value)
         sizes = self._stack.state_sizes
         wanted = [(self._stack.depth, self.batch, size) for size in sizes]

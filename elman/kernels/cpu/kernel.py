@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from elman.compiler.ir import Step, Var, signature
-from elman.compiler.schedule import schedule
+from elman.compiler.schedule import Schedule, schedule
 from elman.kernels.cpu import cache, team
 from elman.kernels.cpu.arrays import HEADER, PARTS, Array, Arrays, Storage
 from elman.kernels.cpu.barrier import BARRIER_BYTES
 from elman.kernels.cpu.packing import Packing
+from elman.kernels.cpu.shapes import Shape
 from elman.kernels.cpu.target import Target
 from elman.kernels.cpu.timeloop import NAME, ROWS, shapes_of, write_kernel
 from elman.kernels.layout import Layout
@@ -181,19 +182,26 @@ class Kernel:
             frame[place + PARTS.index("half")] = value.stride(0) * self.bytes
 
     def threads_for(self, layout: Layout, available: int) -> tuple[int, bool]:
-        """How many threads, and whether units are dealt to them instead of rows.
+        """How many threads, and whether units are dealt to them instead of rows: `deal`."""
+        return deal(self.schedule, self.shapes, layout, available)
 
-        Rows are dealt while every thread gets two blocks of them at the first step; units where
-        that cannot be and no sum over features stands in the way.
-        """
-        if available <= 1 or layout.total == 0:
-            return 1, False
-        if layout.batch >= 2 * ROWS * available:
-            return available, False
-        regions = self.schedule.regions
-        if len(regions) == len(self.schedule.parts):
-            widest = max(shape.width for shape in self.shapes.values())
-            if max(-(-region.size // widest) for region in regions) >= available:
-                return available, True
-        blocks = -(-layout.batch // ROWS)
-        return max(1, min(available, blocks)), False
+
+def deal(
+    plan: Schedule, shapes: Mapping[int, Shape], layout: Layout, available: int
+) -> tuple[int, bool]:
+    """How many threads, and whether units are dealt to them instead of rows.
+
+    Rows are dealt while every thread gets two blocks of them at the first step; units where that
+    cannot be and no sum over features stands in the way.
+    """
+    if available <= 1 or layout.total == 0:
+        return 1, False
+    if layout.batch >= 2 * ROWS * available:
+        return available, False
+    regions = plan.regions
+    if len(regions) == len(plan.parts):
+        widest = max(shape.width for shape in shapes.values())
+        if max(-(-region.size // widest) for region in regions) >= available:
+            return available, True
+    blocks = -(-layout.batch // ROWS)
+    return max(1, min(available, blocks)), False

@@ -125,12 +125,16 @@ class Training:
         self.projections = program.split.projections
         self.adjoint: Adjoint = differentiate(loop, wanted)
         kept = {entry.name for entry in loop.inputs}
-        limit = LIMIT if program.multiplies else _FREE
-        self.trained: Trained = with_saved(loop, self.adjoint, kept=kept, limit=limit)
+        self.trained: Trained = with_saved(loop, self.adjoint, kept=kept, limit=limit_of(program))
         self.forward = Kernel(self.trained.forward, program.target, program.dtype)
         self.backward = Kernel(
             gather_sums(self.trained.adjoint), program.target, program.dtype, collects=True
         )
+
+
+def limit_of(program: Program) -> int:
+    """The most operations an element that are spent on recomputing a value."""
+    return LIMIT if program.multiplies else _FREE
 
 
 def read_sizes(projection: Projection, loop: Step) -> list[tuple[Read, int]]:
@@ -144,4 +148,4 @@ def read_sizes(projection: Projection, loop: Step) -> list[tuple[Read, int]]:
     return found
 
 
-__all__ = ["OWED", "Program", "Training", "Values", "read_sizes"]
+__all__ = ["OWED", "Program", "Training", "Values", "limit_of", "outside", "read_sizes"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from typing import Any
 
 import torch
@@ -14,32 +16,29 @@ from elman.kernels.cpu.target import host
 from elman.kernels.cpu.work import Work
 from elman.kernels.reference import Call
 
+SHORT = (torch.bfloat16, torch.float16)
 _FEW, _SOME = 8, 32
 _LARGE = 16 << 20  # bytes of weights that caches do not hold from step to step
 
 _PROGRAMS: dict[Any, tuple[Any, Program]] = {}
 
 
-def few_rows(call: Call) -> bool:
-    """Whether inputs are multiplied before the loop.
+def few_rows(rows: int, weights: int) -> bool:
+    """Whether inputs are multiplied before the loop; `weights` in bytes.
 
     Inside of it each step would fetch their weights for the sake of a handful of rows. Measured
     with LSTMs on two cores: worth it below 8 rows, and below 32 when the weights do not stay in
     the caches.
     """
-    rows = call.layout.batch
-    if rows < _FEW or rows >= _SOME:
-        return rows < _FEW
-    size = call.initial[0].element_size()
-    matrices = (value for value in call.parameters.values() if value.dim() > 1)
-    return sum(value.numel() for value in matrices) * size > _LARGE
+    return rows < _FEW or (rows < _SOME and weights > _LARGE)
 
 
 def program_of(call: Call) -> Program:
     """The program of a call's step, made once for its sizes and dtype."""
     target = host()
     dtype = call.initial[0].dtype
-    few = few_rows(call)
+    matrices = [value for value in call.parameters.values() if value.dim() > 1]
+    few = few_rows(call.layout.batch, sum(m.numel() * m.element_size() for m in matrices))
     key = (id(call.step), tuple(sorted(call.sizes.items())), dtype, target, few)
     found = _PROGRAMS.get(key)
     if found is None or found[0] is not call.step:
@@ -48,7 +47,37 @@ def program_of(call: Call) -> Program:
 
 
 def run_cpu(call: Call) -> tuple[Tensor, States]:
-    """Runs a step over a batch: the output `(N, O)` and the final states `(B, S)`, rows sorted."""
+    """Runs a step over a batch: the output `(N, O)` and the final states `(B, S)`, rows sorted.
+
+    Numbers of 16 bits are worked on in 32, and rounded where they leave the layer.
+    """
+    dtype = call.initial[0].dtype
+    with _without_autocast():
+        if dtype in SHORT:
+            output, finals = _run(_converted(call, torch.float32))
+            return output.to(dtype), tuple(final.to(dtype) for final in finals)
+        if any(value.dtype != dtype for value in call.streams.values()):
+            call = _converted(call, dtype)
+        return _run(call)
+
+
+def _without_autocast() -> contextlib.AbstractContextManager[Any]:
+    if torch.is_autocast_enabled("cpu"):
+        return torch.autocast("cpu", enabled=False)
+    return contextlib.nullcontext()
+
+
+def _converted(call: Call, dtype: torch.dtype) -> Call:
+    return dataclasses.replace(
+        call,
+        parameters={name: value.to(dtype) for name, value in call.parameters.items()},
+        streams={name: value.to(dtype) for name, value in call.streams.items()},
+        initial=tuple(value.to(dtype) for value in call.initial),
+        fresh=tuple(value.to(dtype) for value in call.fresh),
+    )
+
+
+def _run(call: Call) -> tuple[Tensor, States]:
     program = program_of(call)
     values = program.outside(call.parameters, call.streams)
     work = Work(program, call.layout, call.reverse, call.resets)

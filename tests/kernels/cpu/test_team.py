@@ -139,7 +139,7 @@ def test_team_of_torch_is_shared() -> None:
     torch.tanh(torch.zeros(1_000_000))
     before = set(Path("/proc/self/task").iterdir())
     assert _check_rounds(2) == 2
-    assert set(Path("/proc/self/task").iterdir()) == before
+    assert set(Path("/proc/self/task").iterdir()) <= before  # no new one; others may end
 
 
 def test_torch_decides_how_many() -> None:
