@@ -15,7 +15,7 @@ help:
 	@echo "make test-all  all tests"
 	@echo "make lint      ruff: rules and format        make types  basedpyright"
 	@echo "make walls     who may import whom           make format  mend the format"
-	@echo "make docs      build the site into site/     make bench  run the benchmarks"
+	@echo "make docs      build the site into site/     make bench  layers beside their peers"
 	@echo "make clean     remove what was built; .venv and runs/ too"
 
 .venv/bin/python:
@@ -74,10 +74,7 @@ docs: .venv/.docs reference
 	@touch $@
 
 bench: .venv/.bench
-	@for file in benchmarks/*.py; do \
-	  [ -e "$$file" ] || { echo "There are no benchmarks yet."; exit 0; }; \
-	  echo "== $$file"; $(BIN)/python "$$file" || exit 1; \
-	done
+	@$(BIN)/python benchmarks/cpu.py
 
 clean:
 	@rm -rf .venv site build dist runs .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from elman import tasks as tasks
     from elman import training as training
     from elman.cells import cell as cell
+    from elman.diagnostics import check_cell as check_cell
     from elman.errors import ElmanError as ElmanError
     from elman.nn import GRU as GRU
     from elman.nn import LSTM as LSTM
@@ -45,6 +46,7 @@ _HOMES = {
     "GRUCell": "elman.nn",
     "accelerate": "elman.nn",
     "cell": "elman.cells",
+    "check_cell": "elman.diagnostics",
     "ElmanError": "elman.errors",
 }
 _ROOMS = frozenset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json as json_text
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -28,14 +29,22 @@ def cells(
     hidden: Annotated[int, Parameter(help="Units of the plan.", show_default=True)] = 128,
     batch: Annotated[int, Parameter(help="Rows of the plan.", show_default=True)] = 64,
     time: Annotated[int, Parameter(help="Steps of the plan.", show_default=True)] = 256,
+    check: Annotated[
+        bool, Parameter(help="Compare every kernel with float64, values and gradients.")
+    ] = False,
     json: Annotated[bool, Parameter(help="Print as JSON.")] = False,
-) -> None:
-    """List the cells, or show one: its equations, LaTeX, what the compiler sees, and the plan."""
+) -> int:
+    """List the cells, or show one: its equations, LaTeX, what the compiler sees, and the plan.
+
+    The exit code is 1 when a check finds a difference.
+    """
     if name is None:
         _list(elman.cells.catalogue(), json)
-        return
+        return 0
     cell = elman.cells.find(name)
     values = _hyperparameters(set_values)
+    if check:
+        return _check(cell, values, json)
     step = cell.step(**values)
     wanted = ("equations", "latex", "ir", "analysis", "plan") if show_only == "all" else show_only
     parts: dict[str, str] = {}
@@ -52,8 +61,18 @@ def cells(
         parts["plan"] = str(layer.plan(batch, time))
     if json:
         show_json({"name": cell.name, "source": cell.citation, **parts})
-        return
+        return 0
     show("\n\n".join(parts.values()))
+    return 0
+
+
+def _check(cell: Any, values: dict[str, Any], json: bool) -> int:
+    found = elman.check_cell(cell, hyperparameters=values)
+    if json:
+        show_json({**asdict(found), "good": found.good})
+    else:
+        show(str(found))
+    return int(not found.good)
 
 
 def _list(catalogue: dict[str, Any], json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elman.diagnostics.cell_check import CellCheck, check_cell
 from elman.diagnostics.report import write_report
 
-__all__ = ["write_report"]
+__all__ = ["CellCheck", "check_cell", "write_report"]

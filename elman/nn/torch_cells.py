@@ -18,7 +18,8 @@ from elman.kernels.carry import States
 from elman.kernels.fused import FusedParameters, Weights
 from elman.kernels.layout import Layout
 from elman.nn.options import check_like, check_size
-from elman.nn.torch_layers import check_nonlinearity, gru_cell
+from elman.nn.stream import Stream
+from elman.nn.torch_layers import GRU, LSTM, RNN, check_nonlinearity, gru_cell
 
 
 class TorchCell(nn.Module):
@@ -99,6 +100,21 @@ class TorchCell(nn.Module):
             check_like(f"the state {entry.name}", state, self.weight_ih)
         return tuple(state[None] for state in states) if unbatched else states
 
+    def stream(self, batch: int = 1, *, weights: str | None = None) -> Stream:
+        """What is fed step by step and keeps its state, as of a layer: for speed without gradients.
+
+        The cell's call stays torch's: state in, state out, weights as they are at that moment.
+        """
+        layer = self._layer()
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            if getattr(self, name) is not None:
+                setattr(layer, f"{name}_l0", getattr(self, name))
+        return layer.stream(batch, weights=weights)
+
+    def _layer(self) -> Any:
+        """The layer of one such cell, its parameters without numbers."""
+        raise NotImplementedError
+
     def extra_repr(self) -> str:
         """As torch's cells."""
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
@@ -135,6 +151,10 @@ class RNNCell(TorchCell):
         other = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}"
         return super().extra_repr() + other
 
+    def _layer(self) -> Any:
+        sizes = (self.input_size, self.hidden_size)
+        return RNN(*sizes, nonlinearity=self.nonlinearity, bias=self.bias, device="meta")
+
 
 class LSTMCell(TorchCell):
     """torch.nn.LSTMCell: `h, c = cell(x, (h, c))`."""
@@ -164,6 +184,9 @@ class LSTMCell(TorchCell):
         h, c = self._run(input, None if hx is None else (hx[0], hx[1]))
         return h, c
 
+    def _layer(self) -> Any:
+        return LSTM(self.input_size, self.hidden_size, bias=self.bias, device="meta")
+
 
 class GRUCell(TorchCell):
     """torch.nn.GRUCell, with the reset gate of `GRU`: `h = cell(x, h)`."""
@@ -192,3 +215,7 @@ class GRUCell(TorchCell):
             ShapeError: other shapes, dtypes or devices.
         """
         return self._run(input, None if hx is None else (hx,))[0]
+
+    def _layer(self) -> Any:
+        sizes = (self.input_size, self.hidden_size)
+        return GRU(*sizes, bias=self.bias, reset=self.reset, device="meta")

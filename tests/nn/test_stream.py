@@ -138,3 +138,34 @@ def test_what_cannot_be_streamed_says_so() -> None:
         layer.stream(2).step(torch.randn(1, 3))
     with pytest.raises(ShapeError, match="wanted"):
         layer.stream().state = torch.zeros(1, 1, 4)
+
+
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_cells_stream(kind: str, bias: bool) -> None:
+    cell = getattr(elman.nn, kind)(3, 5, bias=bias)
+    stream, state = cell.stream(2), None
+    with torch.no_grad():
+        for x in torch.randn(4, 2, 3):
+            state = cell(x, state)
+            wanted = state[0] if isinstance(state, tuple) else state
+            torch.testing.assert_close(stream.step(x), wanted)
+
+
+def test_eight_bits_stand_for_rounded_weights() -> None:
+    """Beside the rounding of the weights themselves nothing is lost that shows."""
+    torch.manual_seed(1)
+    layer = elman.nn.LSTM(33, 40).eval()
+    rounded = elman.nn.LSTM(33, 40).eval()
+    rounded.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        both = torch.cat([layer.weight_ih_l0, layer.weight_hh_l0], dim=1)
+        scale = both.abs().amax(dim=1, keepdim=True) / 127
+        whole = (both / scale).round() * scale
+        rounded.weight_ih_l0.copy_(whole[:, :33])
+        rounded.weight_hh_l0.copy_(whole[:, 33:])
+        x = torch.randn(50, 3, 33)
+        wanted, _ = rounded(x)
+    stream = layer.stream(3, weights="int8")
+    got = torch.stack([stream.step(part) for part in x])
+    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=2e-4)

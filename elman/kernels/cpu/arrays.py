@@ -23,7 +23,7 @@ PARTS = ("base", "stride", "half")
 Storage = Literal["full", "bfloat16", "int8"]
 """How packed weights are kept: as the kernel's own numbers, or shorter; sums are always full."""
 
-Kind = Literal["stream", "state", "passed", "vector", "weights", "sum", "given"]
+Kind = Literal["stream", "state", "passed", "vector", "weights", "sum", "given", "scratch"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Array:
     Attributes:
         name: unique in the kernel; `scale.<region>.<accumulator>` is what a row of 8-bit weights
             was divided by.
-        kind: "stream", "state", "passed", "vector", "weights", "sum", or "given": a row of the
-            batch each, once (what a reset puts in place of a state, or takes from it).
+        kind: "stream", "state", "passed", "vector", "weights", "sum"; "given": a row of the batch
+            each, once (what a reset puts in place of a state, or takes from it); "scratch": the
+            same for each thread.
         size: units of a row.
     """
 
@@ -48,7 +49,8 @@ class Group:
     """Products of one region with the same operand: a packed array of weights.
 
     Attributes:
-        array: the packed weights, `(panels, operand size, products, panel width)`.
+        array: the packed weights, `(panels, operand size, products, panel width)`; with pairs
+            `(panels, operand size / 2, products, panel width, 2)`.
         operand: what they multiply.
         products: each with the number of the accumulator that takes it.
     """
@@ -62,12 +64,18 @@ class Arrays:
     """The arrays of a scheduled step."""
 
     def __init__(
-        self, schedule: Schedule, *, collects: bool = False, storage: Storage = "full"
+        self,
+        schedule: Schedule,
+        *,
+        collects: bool = False,
+        storage: Storage = "full",
+        pairs: bool = False,
     ) -> None:
         step = schedule.step
         self.schedule, self.step = schedule, step
         self.collects = collects
         self.storage: Storage = storage
+        self.pairs = pairs and storage == "int8"
         self._loads: dict[Var, Array] = {}
         self._stores: dict[Var, list[Array]] = {}
         self.table: dict[str, Array] = {}
@@ -89,6 +97,15 @@ class Arrays:
                     for place in range(len(part.accumulators)):
                         array = self._add(f"scale.{number}.{place}", "vector", part.size)
                         self.scales[number, place] = array
+        # What a group multiplies, rounded to 16 bits, and the value of one step of it.
+        self.rounded: dict[tuple[int, int], tuple[Array, Array]] = {}
+        for number, groups in self.groups.items() if self.pairs else ():
+            for place, group in enumerate(groups):
+                name = f"{number}.{place}"
+                self.rounded[number, place] = (
+                    self._add(f"rounded.{name}", "scratch", units(group.operand)),
+                    self._add(f"factor.{name}", "scratch", 1),
+                )
         self._slots = {
             (name, part): len(HEADER) + 3 * place + PARTS.index(part)
             for place, name in enumerate(self.table)

@@ -30,7 +30,7 @@ def explain(
     few = few_rows(layout.batch, weights(step, sizes) * (8 if double else 4))
     program = Program(step, sizes, torch.float64 if double else torch.float32, target, few=few)
     forward = schedule(program.loop)
-    where = "inside of the loop" if program.multiplies and not few else "before the loop"
+    where = "inside of the loop" if program.inside else "before the loop"
     lines = [f"inputs are multiplied {where}; {target.name}, vectors of {target.bits} bits"]
     lines += [f"forwards {line}" for line in _stages(forward)]
     trained = with_saved(

@@ -11,6 +11,7 @@ from elman.compiler.ir import Var
 from elman.kernels.cpu.arrays import units
 from elman.kernels.cpu.outer import outer, outers
 from elman.kernels.cpu.program import OWED, Training
+from elman.kernels.cpu.room import POOL
 
 
 class Columns:
@@ -38,7 +39,7 @@ class Columns:
         for var in order:
             self.place[var] = (at, units(var))
             at += units(var)
-        self.whole = torch.empty(total, at, dtype=training.backward.dtype)
+        self.whole = POOL.take(total, at, dtype=training.backward.dtype)
         apart = [var for var in self.of.values() if var not in self.place]
         self.apart = {var: self.whole.new_empty(total, units(var)) for var in apart}
         stream = training.backward.stream
@@ -113,7 +114,10 @@ class Gradients:
                 assert array is not None
                 found[f"parameter.{name}"] = self.sums[array.name][:, : array.size].sum(0)
             elif f"in.{name}" in self.given:
-                found[f"in.{name}"] = self.columns.columns(result.var)
+                value = self.columns.columns(result.var)
+                # The columns go back to the pool; what stands apart leaves with the caller.
+                apart = result.var in self.columns.apart
+                found[f"in.{name}"] = value if apart else value.clone()
         return found
 
     def _projection(self, k: int, group: Sequence[Var]) -> dict[str, Tensor]:

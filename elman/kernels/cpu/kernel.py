@@ -14,6 +14,7 @@ from elman.compiler.schedule import Schedule, schedule
 from elman.kernels.cpu import cache, team
 from elman.kernels.cpu.arrays import HEADER, PARTS, Array, Arrays, Storage
 from elman.kernels.cpu.barrier import BARRIER_BYTES
+from elman.kernels.cpu.integers import multiplies_pairs
 from elman.kernels.cpu.packing import Packing
 from elman.kernels.cpu.shapes import Shape
 from elman.kernels.cpu.target import Target
@@ -64,7 +65,9 @@ class Kernel:
         double = dtype == torch.float64
         self.bytes = 8 if double else 4
         self.schedule = schedule(step)
-        self.arrays = Arrays(self.schedule, collects=collects, storage=storage)
+        self.arrays = Arrays(
+            self.schedule, collects=collects, storage=storage, pairs=multiplies_pairs(target)
+        )
         self.shapes = shapes_of(self.arrays, target, double=double)
         key = f"time loop {dtype} {collects} {storage}\n{signature(step)}"
         self._library = cache.load(
@@ -175,11 +178,12 @@ class Kernel:
 
     def _enter(self, frame: Any, place: int, value: Tensor) -> None:
         assert value.stride(-1) == 1 or value.shape[-1] == 1
+        size = value.element_size()
         frame[place] = value.data_ptr()
         if value.dim() > 1:
-            frame[place + PARTS.index("stride")] = value.stride(-2) * self.bytes
+            frame[place + PARTS.index("stride")] = value.stride(-2) * size
         if value.dim() > 2:
-            frame[place + PARTS.index("half")] = value.stride(0) * self.bytes
+            frame[place + PARTS.index("half")] = value.stride(0) * size
 
     def threads_for(self, layout: Layout, available: int) -> tuple[int, bool]:
         """How many threads, and whether units are dealt to them instead of rows: `deal`."""

@@ -59,6 +59,8 @@ class Addresses:
             return address
         if array.kind == "sum":
             return builder.add(address, builder.mul(place.thread, self.entry(array, "stride")))
+        if array.kind == "scratch":
+            address = builder.add(address, builder.mul(place.thread, self.entry(array, "half")))
         number = builder.add(place.row, I64(row)) if row else place.row
         if array.kind == "stream":
             number = builder.add(number, place.first)

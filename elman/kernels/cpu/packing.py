@@ -49,6 +49,8 @@ class Packing:
         for number, groups in self.arrays.groups.items():
             for group in groups:
                 room = packed[group.array.name].double()
+                if self.arrays.pairs:
+                    room = room.movedim(4, 2).flatten(1, 2)[:, : units(group.operand)]
                 for place, (accumulator, product) in enumerate(group.products):
                     matrix = self._matrix(product, matrices).double()
                     kept = room[:, :, place, :].transpose(1, 2).reshape(-1, room.shape[1])
@@ -82,22 +84,23 @@ class Packing:
         matrices: Mapping[Var, Tensor],
         scales: Mapping[int, Tensor],
     ) -> Tensor:
-        """`(panels, operand size, products, panel width)`, zero where a panel is not full."""
+        """The array of `Group`, zero where a panel is not full."""
         shape = self.shapes[number]
         region = self.arrays.schedule.parts[number]
         assert isinstance(region, Region)
         size, operand = region.size, units(group.operand)
         panels, width = shape.panels(size), shape.width
         kinds = {"full": self.dtype, "bfloat16": torch.bfloat16, "int8": torch.int8}
-        room = torch.empty(
-            panels, operand, len(group.products), width, dtype=kinds[self.arrays.storage]
+        even = operand + operand % 2 if self.arrays.pairs else operand
+        room = torch.zeros(
+            panels, even, len(group.products), width, dtype=kinds[self.arrays.storage]
         )
         whole = size // width
         for place, (accumulator, product) in enumerate(group.products):
             matrix = self._matrix(product, matrices)
             if scales:
                 matrix = (matrix / scales[accumulator][:, None]).round()
-            view = room[:, :, place, :]
+            view = room[:, :operand, place, :]
             blocks = matrix[: whole * width].reshape(whole, width, operand)
             view[:whole].copy_(blocks.transpose(1, 2))
             if whole < panels:
@@ -106,6 +109,8 @@ class Packing:
                 view[whole, :, rest:].zero_()
             if product.negative:
                 view.neg_()
+        if self.arrays.pairs:
+            return room.unflatten(1, (even // 2, 2)).movedim(2, 4).contiguous()
         return room
 
     def _matrix(self, product: Product, matrices: Mapping[Var, Tensor]) -> Tensor:

@@ -29,9 +29,9 @@ class Program:
     Attributes:
         split: what is around the loop and what is inside.
         loop: what is inside.
-        multiplies: whether the loop multiplies matrices. Then the products of inputs are part of
-            it too: it does nothing but multiply, and each read is used where it is made. With few
-            rows, and where the loop is pointwise, one large product does them all before.
+        multiplies: whether states are multiplied by matrices.
+        inside: whether the products of inputs are part of the loop, where each is used as it is
+            made; with few rows one large product does them all before.
     """
 
     def __init__(
@@ -47,7 +47,8 @@ class Program:
         self.whole = gather_sums(lower(with_sizes(step, sizes)))
         parts = split(self.whole)
         self.multiplies = any(equation.op == "matmul" for equation in parts.loop.equations)
-        self.split: Split = fused(parts) if self.multiplies and not few else parts
+        self.inside = bool(parts.projections) and not few
+        self.split: Split = fused(parts) if self.inside else parts
         self.loop = self.split.loop
         self._trained: dict[frozenset[str], Training] = {}
 

@@ -97,6 +97,9 @@ class RegionWriter:
             found[group.array.name] = group.array
         if self.code.arrays.storage == "int8":
             found.update({array.name: array for array in self.code.scales})
+        for place in range(len(self.code.groups) if self.code.arrays.pairs else 0):
+            pair = self.code.arrays.rounded[self.number, place]
+            found.update({array.name: array for array in pair})
         for var in region.stores:
             for array in (*self.code.arrays.targets(var), self.code.arrays.sum_of(var)):
                 if array is not None:

@@ -16,6 +16,7 @@ from llvmlite import ir as _llvm_ir
 from elman.compiler.ir import Equation, Var
 from elman.compiler.schedule import Region
 from elman.kernels.cpu.arrays import Array, Arrays, Group, units
+from elman.kernels.cpu.integers import PairProducts
 from elman.kernels.cpu.memory import (
     I64,
     POINTER,
@@ -80,9 +81,12 @@ class Tile:
     def write(self) -> None:
         """Accumulates, computes and stores."""
         totals = self._starts()
-        for group in self.code.groups:
-            self._multiply(group, totals)
-        if self.arrays.storage == "int8":
+        for place, group in enumerate(self.code.groups):
+            if self.arrays.pairs:
+                PairProducts(self, group, place, self._panel(group)).add(totals)
+            else:
+                self._multiply(group, totals)
+        if self._scales_later:
             self._scale(totals)
         for vector in range(self.count):
             sums: dict[Var, Any] = {}
@@ -127,9 +131,10 @@ class Tile:
             pointer = self._address(array, row, vector, written=written, whole=True)
             element = ir.DoubleType() if self.shape.double else ir.FloatType()
             return self.vectors.splat(builder.load(pointer, typ=element, align=self.shape.bytes))
-        return self._load_vector(array, row, vector, written=written)
+        return self.load_vector(array, row, vector, written=written)
 
-    def _load_vector(self, array: Array, row: int, vector: int, *, written: bool = False) -> Any:
+    def load_vector(self, array: Array, row: int, vector: int, *, written: bool = False) -> Any:
+        """A vector of an array's row; lanes beyond its size are 0."""
         builder = self.builder
         pointer = self._address(array, row, vector, written=written)
         if self._masked(array, vector):
@@ -148,7 +153,7 @@ class Tile:
 
     def _starts(self) -> list[list[list[Any]]]:
         zero = self.vectors.constant(0.0)
-        later = self.arrays.storage == "int8"
+        later = self._scales_later
         return [
             [
                 [
@@ -160,13 +165,17 @@ class Tile:
             for a in self.region.accumulators
         ]
 
+    @property
+    def _scales_later(self) -> bool:
+        return self.arrays.storage == "int8" and not self.arrays.pairs
+
     def _scale(self, totals: list[list[list[Any]]]) -> None:
         """Sums of 8-bit weights in the units that they stand for, and what they start from."""
         for k, accumulator in enumerate(self.region.accumulators):
             scale = self.code.scales[k]
             for row in range(self.height):
                 for vector in range(self.count):
-                    factor = self._load_vector(scale, row, vector)
+                    factor = self.load_vector(scale, row, vector)
                     start = (
                         self.vectors.constant(0.0)
                         if accumulator.start is None
@@ -207,7 +216,9 @@ class Tile:
         """The address of this panel's weights."""
         builder, shape = self.builder, self.shape
         size = weight_bytes(self.arrays.storage, shape)
-        per_unit = units(group.operand) * len(group.products) * size
+        length = units(group.operand)
+        length += length % 2 if self.arrays.pairs else 0
+        per_unit = length * len(group.products) * size
         start = builder.mul(self.place.unit, I64(per_unit))
         return builder.add(self.addresses.entry(group.array, "base"), start)
 

@@ -16,6 +16,7 @@ from llvmlite import ir as _llvm_ir
 from elman.compiler.schedule import Region
 from elman.kernels.cpu.arrays import HEADER, Array, Arrays
 from elman.kernels.cpu.barrier import emit_barrier, emit_flush_to_zero, emit_restore
+from elman.kernels.cpu.integers import write_rounding
 from elman.kernels.cpu.memory import I8, I64, POINTER, loop
 from elman.kernels.cpu.region import RegionWriter, write_reduction
 from elman.kernels.cpu.shapes import Shape, tile_shape
@@ -31,12 +32,13 @@ NAME = "kernel"
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the schedule as functions: for full panels, and for the last one."""
+    """A part of the schedule as functions: for full panels, for the last one, and before them."""
 
     panels: int
     size: int
     full: Any
     tail: Any | None
+    before: tuple[Any, ...] = ()
 
 
 def shapes_of(arrays: Arrays, target: Target, *, double: bool) -> dict[int, Shape]:
@@ -65,7 +67,11 @@ def write_kernel(arrays: Arrays, target: Target, *, double: bool) -> str:
             whole = part.size >= shape.width
             full = writer.write(tail=False) if whole else None
             tail = writer.write(tail=True) if uneven else None
-            parts.append(Part(shape.panels(part.size), part.size, full or tail, tail))
+            before = tuple(
+                write_rounding(module, arrays, number, place, shape)
+                for place in range(len(arrays.groups[number]) if arrays.pairs else 0)
+            )
+            parts.append(Part(shape.panels(part.size), part.size, full or tail, tail, before))
         else:
             function = write_reduction(module, arrays, number, part, shape)
             parts.append(Part(1, 1, function, None))
@@ -160,14 +166,25 @@ class _Loop:
         low = builder.select(self.by_units, builder.sdiv(share, I64(width)), I64(0))
         high = builder.select(self.by_units, end, panels)
 
+        def arguments(index: Any, unit: Any) -> list[Any]:
+            row = builder.mul(index, I64(ROWS))
+            rest = builder.sub(rows, row)
+            count = builder.select(builder.icmp_signed("<", rest, I64(ROWS)), rest, I64(ROWS))
+            return [self.frame, first, row, count, unit, parity, self.thread]
+
+        blocks = builder.sdiv(builder.add(rows, I64(ROWS - 1)), I64(ROWS))
+        for function in part.before:
+
+            def before(index: Any, function: Any = function) -> None:
+                builder.call(function, arguments(index, I64(0)))
+
+            loop(builder, self.first_block, blocks, self.block_step, before)
+
         def panel(k: Any) -> None:
             unit = builder.mul(k, I64(width))
 
             def block(index: Any) -> None:
-                row = builder.mul(index, I64(ROWS))
-                rest = builder.sub(rows, row)
-                count = builder.select(builder.icmp_signed("<", rest, I64(ROWS)), rest, I64(ROWS))
-                args = [self.frame, first, row, count, unit, parity, self.thread]
+                args = arguments(index, unit)
                 if part.tail is None or part.tail is part.full:
                     builder.call(part.full, args)
                     return
@@ -178,7 +195,6 @@ class _Loop:
                     with otherwise:
                         builder.call(part.full, args)
 
-            blocks = builder.sdiv(builder.add(rows, I64(ROWS - 1)), I64(ROWS))
             loop(builder, self.first_block, blocks, self.block_step, block)
 
         loop(builder, low, high, I64(1), panel)

@@ -16,6 +16,7 @@ from elman.kernels.cpu.arrays import units
 from elman.kernels.cpu.gradients import Columns, Gradients
 from elman.kernels.cpu.kernel import Kernel
 from elman.kernels.cpu.program import OWED, Program, Training, read_sizes
+from elman.kernels.cpu.room import POOL
 from elman.kernels.layout import Layout
 from elman.kernels.reference import Call, run_reference
 
@@ -93,7 +94,7 @@ class Work:
         for result in step.results:
             array = kernel.stream(result.var)
             if array.name not in streams:
-                streams[array.name] = torch.empty(layout.total, array.size, dtype=kernel.dtype)
+                streams[array.name] = POOL.take(layout.total, array.size, dtype=kernel.dtype)
         arrays.update(streams)
         self._run(kernel, arrays, reverse=self.reverse)
         finals = self._finals(kernel, states, reverse=self.reverse)
