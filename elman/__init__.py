@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from elman.nn import RNNCell as RNNCell
     from elman.nn import accelerate as accelerate
     from elman.tasks import Classifier as Classifier
+    from elman.tasks import LanguageModel as LanguageModel
     from elman.tasks import load as load
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Classifier": "elman.tasks",
+    "LanguageModel": "elman.tasks",
     "load": "elman.tasks",
     "Recurrent": "elman.nn",
     "RNN": "elman.nn",

@@ -35,8 +35,11 @@ _GROUPS = {
 }
 _COMMANDS = {
     ("train", "classify"): ("train:classify", "Texts into classes."),
+    ("train", "lm"): ("train_lm:lm", "Running text: a language model that writes."),
     ("evaluate",): ("evaluate:evaluate", "Measure a run on labelled data."),
     ("predict",): ("predict:predict", "Predict with a run."),
+    ("generate",): ("generate:generate", "Write text with a language model."),
+    ("score",): ("generate:score", "How likely a language model finds each line."),
     ("report",): ("report:report", "Write a run's report and model card."),
     ("check", "classify"): ("check:classify", "Texts and their classes."),
     ("cells",): ("cells:cells", "List the cells, or show one."),

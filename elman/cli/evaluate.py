@@ -1,7 +1,8 @@
-"""`elman evaluate`: a run's measures on labelled data, beside its floor's."""
+"""`elman evaluate`: a run's measures on data, beside its floor's."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,19 +11,39 @@ from cyclopts import Parameter
 import elman
 from elman.cli.output import show_json
 from elman.cli.train import show_measures
+from elman.cli.train_lm import show_text_measures
+from elman.errors import ConfigError
 
 
 def evaluate(
     run: Annotated[Path, Parameter(help="The run directory.")],
-    data: Annotated[str, Parameter(help="The labelled texts, or - for standard input.")],
+    data: Annotated[str, Parameter(help="Labelled texts or running text, or - for stdin.")],
     /,
     *,
     text: Annotated[str | None, Parameter(help="The column of the texts.")] = None,
     label: Annotated[str | None, Parameter(help="The column of the classes.")] = None,
+    last: Annotated[
+        float | None, Parameter(help="Language models: only this share of the text's end.")
+    ] = None,
+    dynamic: Annotated[
+        bool, Parameter(help="Language models: go on learning from what was predicted.")
+    ] = False,
     json: Annotated[bool, Parameter(help="Print everything measured as JSON.")] = False,
 ) -> None:
-    """Measure a run on labelled data, beside the floor that was trained with it."""
-    evaluation = elman.load(run).evaluate(data, text=text, label=label)
+    """Measure a run on data, beside the floor that was trained with it."""
+    task = elman.load(run)
+    if isinstance(task, elman.LanguageModel):
+        if label is not None:
+            raise ConfigError("a language model has no labels.", where="--label")
+        found = task.evaluate(data, dynamic=dynamic, last=last)
+        if json:
+            show_json(asdict(found))
+        else:
+            show_text_measures(found)
+        return
+    if dynamic or last is not None:
+        raise ConfigError("--dynamic and --last are for language models.")
+    evaluation = task.evaluate(data, text=text, label=label)
     if json:
         show_json(evaluation.summary())
     else:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 import elman
 from elman.cli.output import show, show_json
-from elman.errors import DataError
+from elman.errors import ConfigError, DataError
 
 _AT_A_TIME = 512
 _COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
@@ -34,6 +34,11 @@ def predict(
     line by line. Anything else is the text itself.
     """
     task = elman.load(run)
+    if isinstance(task, elman.LanguageModel):
+        raise ConfigError(
+            "a language model predicts no classes.",
+            hint=f"Let it write with `elman generate {run}`, or rate texts with `elman score`.",
+        )
     if not inputs:
         raise DataError("there is nothing to predict.", hint="Give texts, a file, or - for stdin.")
     some = False

@@ -60,6 +60,12 @@ def classify(
     vectors: Annotated[
         str | None, Parameter(help="Word vectors to start from: GloVe, word2vec, fastText text.")
     ] = None,
+    encoder: Annotated[
+        str | None, Parameter(help="The run of a language model to begin with.")
+    ] = None,
+    pretrain: Annotated[
+        str | None, Parameter(help="Text that a language model learns first, to begin with.")
+    ] = None,
     folds: Annotated[int | None, Parameter(help="Cross-validate with so many folds.")] = None,
     resume: Annotated[bool, Parameter(help="Continue the run in --out.")] = False,
     name: Annotated[str | None, Parameter(help="The run's name; the file's name if not.")] = None,
@@ -76,6 +82,8 @@ def classify(
     settings = read_settings(config, overrides or {})
     named = {
         "vectors": vectors,
+        "encoder": encoder,
+        "pretrain": pretrain,
         "cell": cell,
         "hidden": hidden,
         "depth": depth,
@@ -95,7 +103,7 @@ def classify(
         return
     if resume and out is None:
         raise ConfigError("--resume needs the run to continue.", hint="Name it with --out.")
-    folder = out or elman.tasks.free_name(Path("runs") / f"classify-{name or _stem(data)}")
+    folder = out or elman.tasks.free_name(Path("runs") / f"classify-{name or stem(data)}")
     with watching() as on_event:
         result = task.fit(
             data, valid=share, test=test, out=folder, resume=resume, on_event=on_event
@@ -186,7 +194,8 @@ def _share(valid: str | None) -> str | float | None:
         return valid
 
 
-def _stem(data: str) -> str:
+def stem(data: str) -> str:
+    """What a run on a file is called."""
     if data == "-":
         return "stdin"
     path = Path(data)

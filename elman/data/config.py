@@ -6,15 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Level = Literal["auto", "word", "char", "byte", "bpe", "unigram", "zh-char", "zh-word"]
+Level = Literal["auto", "word", "blank", "char", "byte", "bpe", "unigram", "zh-char", "zh-word"]
 
 
 class TokeniserConfig(BaseModel):
     """How text becomes numbers.
 
     Attributes:
-        level: the pieces: words, characters, bytes, BPE or unigram pieces, Chinese by character
-            ("zh-char", other scripts by word) or by word ("zh-word"); "auto" looks at the text.
+        level: the pieces: words, whatever stands between blanks with line ends as pieces of their
+            own ("blank": texts that were cut into words before), characters, bytes, BPE or unigram
+            pieces, Chinese by character ("zh-char", other scripts by word) or by word ("zh-word");
+            "auto" looks at the text.
         lowercase: fold capitals.
         strip_punctuation: drop punctuation.
         min_count: a piece seen less often in the training part is unknown.

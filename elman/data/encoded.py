@@ -89,7 +89,7 @@ class EncodedTexts:
         return hot
 
 
-class _Growing:
+class Growing:
     """An int32 array that grows at its end; beyond a size it goes on in a file."""
 
     def __init__(self, folder: Path | None, limit: int) -> None:
@@ -101,6 +101,7 @@ class _Growing:
         self._file: IO[bytes] | None = None
 
     def extend(self, values: np.ndarray) -> None:
+        """Adds int32 numbers at the end."""
         self._parts.append(values)
         self._held += len(values)
         if self._file is not None or self._held > self._limit:
@@ -121,6 +122,7 @@ class _Growing:
         self._held = 0
 
     def finish(self) -> np.ndarray:
+        """All of them, `(N,)`; an np.memmap where they went to a file."""
         if self._file is None or self._folder is None:
             return np.concatenate(self._parts) if self._parts else np.zeros(0, np.int32)
         try:
@@ -160,7 +162,7 @@ def encode(
     if several_labels is None:
         inner = getattr(examples, "examples", examples)
         several_labels = bool(getattr(inner, "several_labels", False))
-    store = _Growing(None if folder is None else Path(folder), in_memory)
+    store = Growing(None if folder is None else Path(folder), in_memory)
     lengths: list[np.ndarray] = []
     label_ids: list[int] = []
     label_counts: list[int] = []

@@ -38,7 +38,7 @@ def _normaliser(level: str, config: TokeniserConfig) -> Any:
     from tokenizers import Regex, normalizers
 
     steps: list[Any] = []
-    exact = level in {"char", "byte"}
+    exact = level in {"char", "byte", "blank"}
     if not exact:
         # An HTML line break parts words; a curved apostrophe is the straight one.
         steps += [
@@ -62,6 +62,8 @@ def _cutter(level: str, config: TokeniserConfig) -> Any:
             other = rf"[\w&&[^{_CJK}]]"
             pattern = rf"[{_CJK}]|{_words(other, config.strip_punctuation)}"
         return pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+    if level == "blank":
+        return pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
     if level == "zh-word":  # words come apart by blanks already
         steps: list[Any] = [pre_tokenizers.WhitespaceSplit()]
         if config.strip_punctuation:

@@ -138,10 +138,11 @@ class TextTokeniser:
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""
         real = [int(number) for number in ids if number != self.pad_id]
-        if self.level in {"word", "zh-char", "zh-word", "char"}:
+        if self.level in {"word", "blank", "zh-char", "zh-word", "char"}:
             blank = "" if self.level == "char" else " "
             names = (self._name(number) for number in real)
-            return blank.join(names)
+            text = blank.join(names)
+            return re.sub(r" ?\n ?", "\n", text) if self.level == "blank" else text
         return self._tokenizer.decode(real, skip_special_tokens=False)
 
     def _name(self, number: int) -> str:

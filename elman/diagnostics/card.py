@@ -109,8 +109,11 @@ def _limits(record: RunRecord) -> list[str]:
     told = [
         "The figures hold for texts like those of the data above; for other sources, languages or "
         "times they must be measured again.",
-        "The model always answers with one of its classes, also when none fits.",
     ]
+    if record.result.get("task") == "lm":
+        told.append("What it writes is likely, not true; it repeats what its text held, also bias.")
+    else:
+        told.append("The model always answers with one of its classes, also when none fits.")
     if record.evaluation.get("split") != "test":
         told.append(
             "Measured on the validation part, which chose the best weights: expect slightly less "

@@ -24,7 +24,9 @@ def commands(record: RunRecord) -> list[tuple[str, str]]:
     test = record.part("data", "test").get("path")
     measured = shlex.quote(str(test)) if test else "TEST_FILE"
     found.append(("Measure", f"elman evaluate {run} {measured}"))
-    text = "a text to classify" if task == "classify" else "an input"
-    found.append(("Predict", f'elman predict {run} "{text}"'))
+    if task == "lm":
+        found.append(("Write", f'elman generate {run} --prompt "..." --stream'))
+    else:
+        found.append(("Predict", f'elman predict {run} "a text to classify"'))
     found.append(("Write this page again", f"elman report {run}"))
     return found

@@ -14,7 +14,8 @@ from elman.diagnostics.words import esc
 
 _TEXT = 420  # characters of a worst error that are shown
 _OPEN = 10  # errors that are shown without a click
-_SHOWN = ("accuracy", "macro_f1", "micro_f1", "roc_auc", "log_loss", "ece")
+_SHOWN = ("accuracy", "macro_f1", "micro_f1", "roc_auc", "log_loss", "ece", "nats", "perplexity",
+          "nats_per_character", "bits_per_character")  # fmt: skip
 
 
 def tiles(record: RunRecord) -> str:

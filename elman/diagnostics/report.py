@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from elman import files
-from elman.diagnostics import circumstances, measured, words
+from elman.diagnostics import circumstances, measured, words, written
 from elman.diagnostics.card import card
 from elman.diagnostics.pictures import save_pictures
 from elman.diagnostics.run_record import RunRecord, read_run
@@ -17,6 +17,10 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _SECTIONS = (
     ("measured", "Model and floor", measured.beside_floor),
     ("folds", "Cross-validation", measured.folds),
+    ("positions", "Memory", written.positions),
+    ("ngrams", "n-grams", written.ngrams),
+    ("samples", "Samples", written.samples),
+    ("passage", "Where it is sure", written.passage),
     ("curves", "Training", measured.curves),
     ("classes", "Classes", measured.classes),
     ("calibration", "Calibration", measured.calibration),
@@ -25,7 +29,7 @@ _SECTIONS = (
     ("model", "Model", circumstances.model),
     ("again", "Do it again", circumstances.again),
 )
-_TASKS = {"classify": "text classification"}
+_TASKS = {"classify": "text classification", "lm": "language model"}
 
 
 def write_report(run: str | Path) -> Path:

@@ -64,7 +64,7 @@ class RunRecord:
 
     def sentence(self) -> str:
         """The result in one sentence: the comparison, or the measurement when there is no floor."""
-        told = self.part("comparison").get("sentence")
+        told = self.part("comparison").get("sentence") or self.result.get("sentence")
         if told:
             return str(told)
         accuracy = self.metrics.get("accuracy")

@@ -19,9 +19,19 @@ TITLES = {
     "hamming_loss": "Hamming loss",
     "log_loss": "Log loss (nats)",
     "ece": "Calibration (ECE)",
+    "nats": "Nats a token",
+    "perplexity": "Perplexity",
+    "bits_per_token": "Bits a token",
+    "nats_per_character": "Nats a character",
+    "bits_per_character": "Bits a character",
+    "bits_per_byte": "Bits a byte",
 }
-PLAIN = frozenset({"log_loss", "roc_auc"})
-LESS_IS_MORE = frozenset({"log_loss", "ece", "hamming_loss"})
+_TEXT = (
+    "nats", "perplexity", "bits_per_token", "nats_per_character", "bits_per_character",
+    "bits_per_byte",
+)  # fmt: skip
+PLAIN = frozenset({"log_loss", "roc_auc", *_TEXT})
+LESS_IS_MORE = frozenset({"log_loss", "ece", "hamming_loss", *_TEXT})
 SPLITS = {"valid": "the validation part", "test": "the test part", "train": "the training part"}
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")

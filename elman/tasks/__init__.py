@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.tasks.classify import Classifier as Classifier
-    from elman.tasks.classify import load as load
     from elman.tasks.classify_config import PRESETS as PRESETS
     from elman.tasks.classify_config import ClassifyConfig as ClassifyConfig
     from elman.tasks.floor import Floor as Floor
     from elman.tasks.floor import fit_floor as fit_floor
+    from elman.tasks.lm import LanguageModel as LanguageModel
+    from elman.tasks.loading import load as load
     from elman.tasks.result import CrossValidation as CrossValidation
     from elman.tasks.result import Evaluation as Evaluation
     from elman.tasks.result import Prediction as Prediction
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Classifier": "classify",
-    "load": "classify",
+    "LanguageModel": "lm",
+    "load": "loading",
     "PRESETS": "classify_config",
     "ClassifyConfig": "classify_config",
     "Floor": "floor",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
@@ -23,9 +22,12 @@ from elman.tasks.fitted import Fitted, load_fitted, outputs_for
 from elman.tasks.measurement import averaged, document, measured
 from elman.tasks.network import TextClassifier
 from elman.tasks.preparation import Prepared, Source, prepare
+from elman.tasks.pretraining import SHARES, pretrained
 from elman.tasks.result import CrossValidation, Evaluation, Prediction, Result
+from elman.tasks.run_command import command
 from elman.tasks.settings import checked
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
+from elman.tasks.transfer import language_network
 from elman.training import Event, Note, fit
 
 OnEvent = Callable[[Event], None]
@@ -91,6 +93,7 @@ class Classifier:
         start = time.perf_counter()
         say = _speaker(on_event)
         folder = self._open(out, resume)
+        self._pretrain(data, folder, on_event)
         made = prepare(self.config, data, valid, folder, say)
         self._settle(made, folder)
         test_texts = self._read_test(test, made)
@@ -202,6 +205,21 @@ class Classifier:
         run.create(folder)
         return folder
 
+    def _pretrain(self, data: Source, folder: Path | None, on_event: OnEvent | None) -> None:
+        """Trains the language model to begin with, and leaves the rest of the minutes."""
+        model, training = self.config.model, self.config.training
+        if model.pretrain is None or model.encoder is not None:
+            return
+        whole = data if isinstance(data, LabelledTexts) else read_labelled(data, self.config.data)
+        encoder = pretrained(self.config, model.pretrain, whole.texts(), folder, on_event)
+        rest = None if training.minutes is None else training.minutes * (1 - sum(SHARES))
+        self.config = self.config.model_copy(
+            update={
+                "model": model.model_copy(update={"encoder": encoder}),
+                "training": training.model_copy(update={"minutes": rest}),
+            }
+        )
+
     def _settle(self, made: Prepared, folder: Path | None) -> None:
         """Decides what depends on the data, and writes the settings down."""
         training = self.config.training
@@ -249,6 +267,7 @@ class Classifier:
             made.tokeniser.size,
             outputs_for(made.classes, made.several),
             dimension=None if vectors is None else vectors.dim,
+            encoder=None if model.encoder is None else language_network(model.encoder),
         )
         if vectors is not None:
             network.take_vectors(torch.from_numpy(vectors.matrix), freeze=model.freeze_vectors)
@@ -303,7 +322,7 @@ class Classifier:
         }
         name = folder.name if folder is not None else "classify"
         seconds = time.perf_counter() - start
-        return document(fitted, name, data, evaluation, seconds, _command())
+        return document(fitted, name, data, evaluation, seconds, command())
 
     def _write(self, folder: Path) -> None:
         fitted = self._trained()
@@ -337,15 +356,6 @@ class Classifier:
         return read_labelled(data, config, columns=fitted.columns, several=fitted.several)
 
 
-def load(folder: str | PathLike[str], *, cell: Cell | None = None) -> Classifier:
-    """The trained task in a run directory.
-
-    Raises:
-        RunError: there is no finished, undamaged run.
-    """
-    return Classifier.load(folder, cell=cell)
-
-
 def _name(cell: str | Cell | None) -> str | None:
     return cell.name if isinstance(cell, Cell) else cell
 
@@ -372,7 +382,3 @@ def _blend(fitted: Fitted, made: Prepared) -> Blend:
     floor = made.floor_scores() if fitted.config.floor.blend else None
     targets = made.numbers_valid.targets(range(len(made.valid)))
     return fit_blend(network, floor, targets, several=made.several)
-
-
-def _command() -> str:
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

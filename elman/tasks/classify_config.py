@@ -8,8 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from elman.data import TextConfig
-from elman.errors import ConfigError, did_you_mean
-from elman.tasks.settings import checked, merged, nested
+from elman.tasks.settings import layered
 from elman.training import TrainingConfig
 
 
@@ -26,6 +25,18 @@ class ModelConfig(Section):
     hidden: int = Field(default=128, ge=1, description="units of a layer and direction")
     depth: int = Field(default=1, ge=1, description="recurrent layers")
     bidirectional: bool = True
+    encoder: str | None = Field(
+        default=None, description="the run of a language model to begin with"
+    )
+    pretrain: str | None = Field(
+        default=None, description="text that a language model learns first, to begin with"
+    )
+    slower: float = Field(
+        default=2.6, ge=1, description="how much slower each layer below learns, with an encoder"
+    )
+    unfreeze: bool = Field(
+        default=True, description="set the encoder's layers free one a pass, the last one first"
+    )
     members: int | None = Field(
         default=None, ge=1, description="networks that answer together; null: 3 on small sets"
     )
@@ -107,6 +118,8 @@ COMMON = {
     "depth": "model.depth",
     "bidirectional": "model.bidirectional",
     "vectors": "model.vectors",
+    "encoder": "model.encoder",
+    "pretrain": "model.pretrain",
     "epochs": "training.epochs",
     "minutes": "training.minutes",
     "seed": "training.seed",
@@ -157,25 +170,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 def configured(
     preset: str, config: ClassifyConfig | Mapping[str, Any] | None, common: Mapping[str, Any]
 ) -> ClassifyConfig:
-    """The settings of a preset with the user's laid over them.
-
-    Args:
-        preset: a name in `PRESETS`.
-        config: whole settings, or a nested or dotted mapping of some.
-        common: short names as in `COMMON`; entries that are None are left out.
+    """The settings of a preset with the user's laid over them; see `settings.layered`.
 
     Raises:
         ConfigError: an unknown preset or setting, or an impossible value.
     """
-    named: dict[str, Any] = {}
-    for name, value in common.items():
-        if name not in COMMON:
-            raise ConfigError(f'there is no setting "{name}".', hint=did_you_mean(name, COMMON))
-        if value is not None:
-            named[COMMON[name]] = value
-    given = config.model_dump() if isinstance(config, ClassifyConfig) else nested(config or {})
-    preset = str(given.get("preset", preset)) if preset == "default" else preset
-    if preset not in PRESETS:
-        raise ConfigError(f'there is no preset "{preset}".', hint=did_you_mean(preset, PRESETS))
-    layers = (nested(PRESETS[preset]), given, nested(named), {"preset": preset})
-    return checked(ClassifyConfig, merged(*layers))
+    return layered(ClassifyConfig, PRESETS, COMMON, preset, config, common)

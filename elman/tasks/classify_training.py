@@ -16,6 +16,7 @@ from elman.data import Batch, EncodedTexts, TextConfig, bucketed, collate, short
 from elman.tasks.blend import Scores, fit_blend, log_loss, share_right
 from elman.tasks.classify_config import BatchConfig, ClassifyConfig
 from elman.tasks.network import TextClassifier
+from elman.tasks.transfer import rates, unfreeze
 from elman.training import ParameterGroup, parameter_groups
 
 _ROWS = 256  # rows scored at a time
@@ -99,11 +100,17 @@ class ClassifierTraining:
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Weight decay on matrices only; none on the words' vectors."""
+        model = self._config.model
+        if self.model.layers:
+            scales = rates(self.model, self.model.layers, model.slower)
+            return parameter_groups(self.model, lr_scales=scales)
         return parameter_groups(self.model)
 
     def batches(self, epoch: int) -> LazyBatches:
         """The batches of an epoch; their order depends on the seed and the epoch only."""
         config = self._config
+        if self.model.layers and config.model.unfreeze:
+            unfreeze(self.model, self.model.layers, epoch)
         rows, seed = None, config.training.seed
         if config.batch.balance == "sampler":
             rows = balanced_rows(self._train, seed, epoch)

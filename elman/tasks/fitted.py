@@ -23,6 +23,7 @@ from elman.tasks.classify_config import ClassifyConfig
 from elman.tasks.classify_training import network_scores
 from elman.tasks.floor import Floor
 from elman.tasks.network import TextClassifier
+from elman.tasks.transfer import rebuilt
 
 _BATCH = 1024  # texts scored at a time
 
@@ -92,6 +93,7 @@ class Fitted:
                 "vocabulary": self.network.vocabulary,
                 "dimension": self.network.dimension,
                 "outputs": self.network.outputs,
+                "encoder": self.network.encoder_facts,
                 "floor": self.floor is not None,
             },
         )
@@ -112,6 +114,7 @@ def load_fitted(folder: Path, config: ClassifyConfig, cell: Cell) -> Fitted:
             facts["vocabulary"],
             facts["outputs"],
             dimension=facts["dimension"],
+            encoder=rebuilt(facts["encoder"]) if facts.get("encoder") else None,
         )
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (KeyError, RuntimeError, SafetensorError) as error:

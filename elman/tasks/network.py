@@ -18,6 +18,8 @@ from elman.nn.dropout import SharedDropout, WordDropout
 from elman.nn.pooling import Pooling
 from elman.nn.segments import chop, join
 from elman.tasks.classify_config import ModelConfig
+from elman.tasks.lm_network import LanguageNetwork
+from elman.tasks.transfer import TransferNetwork, described
 
 
 class TextNetwork(nn.Module):
@@ -78,7 +80,8 @@ class TextNetwork(nn.Module):
 class TextClassifier(nn.Module):
     """Networks that answer together: the mean of their log-probabilities (Hansen & Salamon 1990).
 
-    Args: as for `TextNetwork`; `config.members` says how many.
+    Args: as for `TextNetwork`; `config.members` says how many. With an `encoder`, the network of a
+        language model, there is one, which continues it.
     """
 
     def __init__(
@@ -89,13 +92,18 @@ class TextClassifier(nn.Module):
         outputs: int,
         *,
         dimension: int | None = None,
+        encoder: LanguageNetwork | None = None,
     ) -> None:
         super().__init__()
         self.vocabulary, self.outputs = vocabulary, outputs
         self.dimension = dimension or config.embedding
+        self.encoder_facts = None if encoder is None else described(encoder)
+        self.layers = 0 if encoder is None else encoder.config.depth
         self.members = nn.ModuleList(
             TextNetwork(config, cell, vocabulary, outputs, dimension=dimension)
-            for _ in range(config.members or 1)
+            if encoder is None
+            else TransferNetwork(config, encoder, outputs)
+            for _ in range(1 if encoder is not None else config.members or 1)
         )
 
     def take_vectors(self, vectors: Tensor, *, freeze: bool) -> None:

@@ -88,6 +88,8 @@ def prepare(
         _same_data(folder, fingerprints)
     if begun and folder is not None:
         tokeniser: Tokeniser = load_tokeniser(folder)
+    elif config.model.encoder is not None:
+        tokeniser = load_tokeniser(config.model.encoder)
     else:
         tokeniser = build_tokeniser(train.texts(), config.data.tokeniser)
     made = Prepared(

@@ -94,3 +94,38 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return None
+
+
+def layered(
+    kind: type[Config],
+    presets: Mapping[str, Mapping[str, Any]],
+    short: Mapping[str, str],
+    preset: str,
+    config: Config | Mapping[str, Any] | None,
+    common: Mapping[str, Any],
+) -> Config:
+    """The settings of a preset with the user's laid over them.
+
+    Args:
+        kind: the settings' type; it has the fields `task` and `preset`.
+        presets: dotted settings by the preset's name.
+        short: the dotted name behind each short one.
+        preset: a name in `presets`.
+        config: whole settings, or a nested or dotted mapping of some.
+        common: short names with values; entries that are None are left out.
+
+    Raises:
+        ConfigError: an unknown preset or setting, or an impossible value.
+    """
+    named: dict[str, Any] = {}
+    for name, value in common.items():
+        if name not in short:
+            raise ConfigError(f'there is no setting "{name}".', hint=did_you_mean(name, short))
+        if value is not None:
+            named[short[name]] = value
+    given = config.model_dump() if isinstance(config, BaseModel) else nested(config or {})
+    preset = str(given.get("preset", preset)) if preset == "default" else preset
+    if preset not in presets:
+        raise ConfigError(f'there is no preset "{preset}".', hint=did_you_mean(preset, presets))
+    layers = (nested(presets[preset]), given, nested(named), {"preset": preset})
+    return checked(kind, merged(*layers))

@@ -1,4 +1,4 @@
-"""A small file of reviews that the documents speak of."""
+"""A small file of reviews and a small text that the documents speak of."""
 
 from __future__ import annotations
 
@@ -24,3 +24,14 @@ def write_reviews(path: Path, rows: int = 240, seed: int = 1) -> None:
             said = [f"the {dice.choice(THINGS)} is {word}" for word in words]
             dice.shuffle(said)
             writer.writerow((f"{', '.join(said)} ({number})", "good" if good else "bad"))
+
+
+def write_text(path: Path, sentences: int = 1200, seed: int = 1) -> None:
+    """Writes plain sentences, four to a line."""
+    dice = random.Random(seed)
+    said = [
+        f"The {dice.choice(THINGS)} was {dice.choice(GOOD + BAD)} and {dice.choice(GOOD + BAD)}."
+        for _ in range(sentences)
+    ]
+    lines = (" ".join(said[k : k + 4]) for k in range(0, sentences, 4))
+    path.write_text("\n".join(lines) + "\nA B\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reviews import write_reviews
+from reviews import write_reviews, write_text
 from snippets import ROOT, Block, blocks, run_block
 
 DOCUMENTS = [
@@ -25,6 +25,7 @@ def _name(document: Path) -> str:
 
 def _run(document: Path, chosen: list[Block], folder: Path) -> None:
     write_reviews(folder / "reviews.csv")
+    write_text(folder / "input.txt")
     names: dict[str, object] = {"__name__": "__main__"}
     for block in chosen:
         run_block(block, document, names)

@@ -1,0 +1,147 @@
+"""`elman generate` and `elman score`: a language model writes, and says how likely a text is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+import elman
+from elman.cli.output import show, show_json
+from elman.data.corpus import Corpus
+from elman.errors import ConfigError
+
+
+def generate(
+    run: Annotated[Path, Parameter(help="The run directory.")],
+    /,
+    *,
+    prompt: Annotated[str, Parameter(help="What the text goes on from.")] = "",
+    length: Annotated[int, Parameter(help="Tokens at most.", show_default=True)] = 500,
+    samples: Annotated[int, Parameter(help="How many texts.", show_default=True)] = 1,
+    temperature: Annotated[float, Parameter(help="0 takes the best.", show_default=True)] = 1.0,
+    top_k: Annotated[int, Parameter(help="Draw among the k best; 0: all.")] = 0,
+    top_p: Annotated[float, Parameter(help="Draw among the best of this probability.")] = 1.0,
+    min_p: Annotated[float, Parameter(help="Draw from this share of the best's on.")] = 0.0,
+    repetition_penalty: Annotated[float, Parameter(help="Above 1: less repetition.")] = 1.0,
+    beam: Annotated[int | None, Parameter(help="Search with so many beams; no drawing.")] = None,
+    length_penalty: Annotated[float, Parameter(help="Of a beam: above 0 for longer texts.")] = 0.0,
+    stop: Annotated[tuple[str, ...], Parameter(help="A string that ends the text.")] = (),
+    forbid: Annotated[tuple[str, ...], Parameter(help="A string that must not occur.")] = (),
+    matching: Annotated[str | None, Parameter(help="A regular expression for the text.")] = None,
+    acrostic: Annotated[str | None, Parameter(help="The first characters of the lines.")] = None,
+    seed: Annotated[int, Parameter(help="The seed of the draws.", show_default=True)] = 1,
+    stream: Annotated[bool, Parameter(help="Show each token when it is made.")] = False,
+    chat: Annotated[bool, Parameter(help="Talk with the model, a line a turn.")] = False,
+    weights: Annotated[str | None, Parameter(help="float32, bfloat16 or int8.")] = None,
+    scores: Annotated[bool, Parameter(help="Show each token's log-probability.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object a sample.")] = False,
+) -> None:
+    """Write text with a language model, token by token, in constant memory."""
+    task = _language_model(run)
+    if length < 0 or samples < 1:
+        raise ConfigError("wanted a length of 0 or more and at least one sample.")
+    if chat:
+        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+        sampling["repetition_penalty"] = repetition_penalty
+        _chat(task.chat(length=length, seed=seed, **sampling))
+        return
+    if beam is not None:
+        for text, score in task.beam(prompt, width=beam, length=length, penalty=length_penalty):
+            if json:
+                show_json({"text": text, "log_probability": score}, indent=None)
+            else:
+                show(f"{score:.3f}\t{text}")
+        return
+    options: dict[str, Any] = {
+        "length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p,
+        "min_p": min_p, "repetition_penalty": repetition_penalty, "stops": stop,
+        "constraints": _rules(forbid, matching, acrostic), "weights": weights,
+    }  # fmt: skip
+    for number in range(samples):
+        tokens = task.generate(prompt, stream=True, seed=seed + number, **options)
+        _write(tokens, prompt, stop, stream, scores, json)
+
+
+def _chat(dialogue: Any) -> None:
+    """Reads turns from standard input until it ends, and answers each."""
+    prompt = "> " if sys.stdin.isatty() else ""
+    while True:
+        sys.stdout.write(prompt)
+        sys.stdout.flush()
+        line = sys.stdin.readline()
+        if not line:
+            return
+        for token in dialogue.reply(line):
+            sys.stdout.write(token.text)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+
+
+def _write(
+    tokens: Any, prompt: str, stops: tuple[str, ...], stream: bool, scores: bool, json: bool
+) -> None:
+    if stream and not json and not scores:
+        sys.stdout.write(prompt)
+        for token in tokens:
+            sys.stdout.write(token.text)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return
+    made = list(tokens)
+    text = "".join(token.text for token in made)
+    for stop in stops:
+        text = text.split(stop)[0]
+    if json:
+        parts = [{"text": t.text, "log_probability": t.log_probability} for t in made]
+        show_json({"prompt": prompt, "text": text, "tokens": parts}, indent=None)
+    elif scores:
+        for token in made:
+            show(f"{token.log_probability:.4f}\t{token.text!r}")
+    else:
+        show(prompt + text)
+
+
+def _rules(forbid: tuple[str, ...], matching: str | None, acrostic: str | None) -> list[Any]:
+    from elman.decoding import Forbidden, LineStarts, Matching
+
+    rules: list[Any] = []
+    if forbid:
+        rules.append(Forbidden(forbid))
+    if matching is not None:
+        rules.append(Matching(matching))
+    if acrostic is not None:
+        rules.append(LineStarts(acrostic))
+    return rules
+
+
+def score(
+    run: Annotated[Path, Parameter(help="The run directory.")],
+    data: Annotated[str, Parameter(help="Text, line by line; - for standard input.")],
+    /,
+    *,
+    tokens: Annotated[bool, Parameter(help="Show every token's log-probability.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object a line.")] = False,
+) -> None:
+    """How likely a language model finds each line of a text, each from a fresh start."""
+    task = _language_model(run)
+    for passage in Corpus(data, documents="line"):
+        line = passage.text.rstrip("\n")
+        found = task.score(line)
+        total = sum(token.log_probability for token in found)
+        if json:
+            parts = [{"text": t.text, "log_probability": t.log_probability} for t in found]
+            show_json({"text": line, "log_probability": total, "tokens": parts}, indent=None)
+            continue
+        show(f"{total:.3f}\t{total / max(1, len(found)):.4f}\t{line}")
+        if tokens:
+            show("    " + " ".join(f"{t.text!r}:{t.log_probability:.2f}" for t in found))
+
+
+def _language_model(run: Path) -> Any:
+    task = elman.load(run)
+    if not isinstance(task, elman.LanguageModel):
+        raise ConfigError("this run is no language model.", where=str(run))
+    return task

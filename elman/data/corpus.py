@@ -1,0 +1,347 @@
+"""Running text: from files to one long array of numbers.
+
+A boundary stands before each document and behind the last one: what follows it begins anew, and to
+predict it is to say that the document ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from elman.data.encoded import IN_MEMORY, BatchEncoder, Growing
+from elman.data.rows import Asked
+from elman.data.source import Source, bare_name
+from elman.data.tables import read_rows
+from elman.errors import DataError
+
+Documents = Literal["auto", "file", "line", "paragraph"]
+_PIECE = 1 << 20  # characters that are encoded at a time, at least
+_DIALOGUES = ("turns", "messages", "dialogue", "dialog", "conversation")
+_REPLIES = ("assistant", "bot", "gpt", "model", "agent", "b")
+_TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of a document.
+
+    Attributes:
+        text: of the part, line ends as "\\n".
+        begins: whether a document begins with it.
+        where: the place it comes from.
+        counted: whether it is to be predicted; in a dialogue only the replies are.
+    """
+
+    text: str
+    begins: bool
+    where: str
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """Text as numbers.
+
+    Attributes:
+        ids: (N,) int32; an np.memmap where there are many.
+        boundary: the number that stands before each document and at the end.
+        documents: how many there are.
+        characters, bytes: of the text, in UTF-8.
+        unknown: how many of the numbers are the unknown piece.
+        fingerprint: SHA-256 of the text and of where documents begin.
+        counted: (N,) bool, which numbers are to be predicted; None: all.
+    """
+
+    ids: np.ndarray
+    boundary: int
+    documents: int
+    characters: int
+    bytes: int
+    unknown: int
+    fingerprint: str
+    counted: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def predicted(self) -> int:
+        """Numbers that are predicted: all but the first boundary."""
+        return max(0, len(self.ids) - 1)
+
+
+@dataclass
+class Corpus:
+    """Running text out of a file or a folder; iterating reads it in a stream, again and again.
+
+    Args:
+        path: a text file, a folder of them, rows with a text (JSON Lines, CSV, Parquet ...), each
+            packed or not; "-" is standard input.
+        text: the column of the text, of rows.
+        documents: what is one document: a file, a line, a paragraph (blank lines part them); a row
+            always is. "auto": a file.
+        encoding: a name that Python knows; None finds it.
+    """
+
+    path: str
+    text: str | None = None
+    documents: Documents = "auto"
+    encoding: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Passage]:
+        """The passages in order.
+
+        Raises:
+            DataError: there is no such file, it is no text, or nothing is in it.
+        """
+        found = False
+        for passage in self._passages():
+            found = found or bool(passage.text.strip())
+            yield passage
+        if not found:
+            raise DataError("there is no text.", where=self.path)
+
+    def texts(self) -> Iterator[str]:
+        """The texts alone, for a tokeniser to learn from."""
+        return (passage.text for passage in self)
+
+    def _passages(self) -> Iterator[Passage]:
+        path = Path(self.path)
+        if self.path != "-" and path.is_dir():
+            files = sorted(file for file in path.rglob("*") if _is_text(file))
+            if not files:
+                raise DataError("there is no text file in this folder.", where=self.path)
+            for file in files:
+                yield from self._file(str(file))
+            return
+        yield from self._file(self.path)
+
+    def _file(self, path: str) -> Iterator[Passage]:
+        name = bare_name(path).lower()
+        if path != "-" and name.endswith(_TABLES):
+            yield from self._rows(path)
+            return
+        source = Source(path, encoding=self.encoding)
+        if self.documents == "line":
+            for number, line in enumerate(source.lines(), start=1):
+                if line.strip():
+                    yield Passage(_ends(line), True, f"{source.name}, line {number}")
+        elif self.documents == "paragraph":
+            yield from _paragraphs(source)
+        else:
+            yield from _whole(source)
+
+    def _rows(self, path: str) -> Iterator[Passage]:
+        rows = read_rows(path, asked=Asked(encoding=self.encoding))
+        column = self.text or _text_column(rows.columns, path)
+        if column not in rows.columns:
+            raise DataError(
+                f'there is no column "{column}".',
+                where=path,
+                hint=f"There are: {', '.join(rows.columns)}.",
+            )
+        for row in rows:
+            value = row.fields.get(column)
+            if column.casefold() in _DIALOGUES and isinstance(value, list):
+                yield from _turns(value, row.where)
+                continue
+            if isinstance(value, list):
+                value = "\n".join(str(item) for item in value)
+            if value is not None and str(value).strip():
+                yield Passage(_ends(str(value)) + "\n", True, row.where)
+
+
+def _is_text(file: Path) -> bool:
+    name = bare_name(file).lower()
+    readable = name.endswith((".txt", ".text", ".md", *_TABLES)) or "." not in name
+    return file.is_file() and readable and not name.startswith(".")
+
+
+def _text_column(columns: list[str], path: str) -> str:
+    for name in (*_DIALOGUES, "text", "content", "body", "sentence", "review"):
+        for column in columns:
+            if column.casefold() == name:
+                return column
+    if len(columns) == 1:
+        return columns[0]
+    raise DataError(
+        f"which column is the text? There are: {', '.join(columns)}.",
+        where=path,
+        hint="Name it: --text COLUMN.",
+    )
+
+
+def _turns(turns: list[Any], where: str) -> Iterator[Passage]:
+    """A dialogue as one document, a line a turn: `["Hi", "Hello"]`, or with roles as chats have.
+
+    Turns of the roles assistant, bot and system's answers are replies; without roles every second
+    turn is.
+    """
+    for number, turn in enumerate(turns):
+        role, text = None, turn
+        if isinstance(turn, dict):
+            role = next((str(turn[k]) for k in ("role", "speaker", "from") if k in turn), None)
+            text = next((turn[k] for k in ("content", "text", "value") if k in turn), None)
+        if not isinstance(text, str):
+            raise DataError(
+                f"turn {number + 1} is no text.",
+                where=where,
+                hint='Write turns as texts, or as {"role": ..., "content": ...}.',
+            )
+        reply = number % 2 == 1 if role is None else role.casefold() in _REPLIES
+        yield Passage(" ".join(text.split()) + "\n", number == 0, where, reply)
+
+
+def _ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _whole(source: Source) -> Iterator[Passage]:
+    """The file as one document, in passages that end with a line where there are any."""
+    held, size, begins = list[str](), 0, True
+    for line in source.lines():
+        held.append(_ends(line))
+        size += len(line)
+        if size >= _PIECE:
+            yield Passage("".join(held), begins, source.name)
+            held, size, begins = [], 0, False
+    if held:
+        yield Passage("".join(held), begins, source.name)
+
+
+def _paragraphs(source: Source) -> Iterator[Passage]:
+    held: list[str] = []
+    first = 1
+    for number, line in enumerate(source.lines(), start=1):
+        if line.strip():
+            first = first if held else number
+            held.append(_ends(line))
+        elif held:
+            yield Passage("".join(held), True, f"{source.name}, line {first}")
+            held = []
+    if held:
+        yield Passage("".join(held), True, f"{source.name}, line {first}")
+
+
+def encode_corpus(
+    passages: Iterable[Passage],
+    tokeniser: BatchEncoder,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    boundary: int = 0,
+    unknown: int = 1,
+    in_memory: int = IN_MEMORY,
+) -> EncodedCorpus:
+    """Every passage as numbers, one after the other.
+
+    Args:
+        passages: read once, in order.
+        tokeniser: gives the numbers.
+        folder: where the numbers go when there are many; None: a temporary folder that is removed
+            with the result.
+        boundary: the number between documents.
+        unknown: the number of the unknown piece, which is counted.
+        in_memory: numbers kept in memory before they go to a file.
+    """
+    store = Growing(None if folder is None else Path(folder), in_memory)
+    digest = hashlib.sha256()
+    documents = characters = size = lost = 0
+    counted: list[np.ndarray] = []
+    edge = np.full(1, boundary, np.int32)
+    for passage in passages:
+        if passage.begins:
+            documents += 1
+            store.extend(edge)
+            counted.append(np.full(1, passage.counted))
+            digest.update(b"\xff")
+        content = passage.text.encode("utf-8", "surrogatepass")
+        digest.update(content)
+        characters, size = characters + len(passage.text), size + len(content)
+        ids = np.asarray(tokeniser.encode_batch([passage.text])[0], np.int32)
+        lost += int((ids == unknown).sum())
+        store.extend(ids)
+        counted.append(np.full(len(ids), passage.counted))
+    store.extend(edge)
+    counted.append(np.ones(1, bool))
+    marks = np.concatenate(counted)
+    return EncodedCorpus(
+        ids=store.finish(),
+        boundary=boundary,
+        documents=documents,
+        characters=characters,
+        bytes=size,
+        unknown=lost,
+        fingerprint=digest.hexdigest(),
+        counted=None if marks.all() else marks,
+    )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A corpus as parallel streams in windows: one epoch of truncated backpropagation.
+
+    The text is cut into `streams` equal parts that are read side by side; window k of a stream
+    continues its window k - 1, so that the state can be carried over (Mikolov et al. 2010).
+
+    Args:
+        corpus: the text.
+        streams: parts read side by side, B.
+        steps: numbers of a window, T.
+        offset: numbers left out in the beginning, so that windows are cut elsewhere each epoch.
+    """
+
+    corpus: EncodedCorpus
+    streams: int
+    steps: int
+    offset: int = 0
+
+    @property
+    def length(self) -> int:
+        """Predictions of a stream."""
+        return (len(self.corpus) - 1 - self.offset) // self.streams
+
+    def __len__(self) -> int:
+        return -(-self.length // self.steps)
+
+    def __getitem__(self, index: int) -> Window:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        begin = index * self.steps
+        count = min(self.steps, self.length - begin)
+        first = self.offset + begin + np.arange(self.streams) * self.length
+        places = first[None, :] + np.arange(count)[:, None]
+        inputs = self.corpus.ids[places].astype(np.int64)
+        resets = inputs == self.corpus.boundary
+        return Window(
+            inputs,
+            self.corpus.ids[places + 1].astype(np.int64),
+            resets if resets[1:].any() or (index and resets.any()) else None,
+            index == 0,
+            None if self.corpus.counted is None else self.corpus.counted[places + 1],
+        )
+
+
+@dataclass(frozen=True)
+class Window:
+    """One step of training.
+
+    Attributes:
+        inputs, targets: `(T, B)` int64; a target is the number that follows.
+        resets: `(T, B)` bool, True where a document begins; None for nowhere.
+        first: whether the state before it is the initial one.
+        counted: `(T, B)` bool, which targets are to be predicted; None: all.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    resets: np.ndarray | None
+    first: bool
+    counted: np.ndarray | None = None

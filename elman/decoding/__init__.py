@@ -1,0 +1,23 @@
+"""From scores to sequences: sampling, beam search, constraints.
+
+Nothing here knows a network: a decoder needs a function from (token, state) to (scores, state).
+"""
+
+from __future__ import annotations
+
+from elman.decoding.beam import Hypothesis, beam_search
+from elman.decoding.constraints import Constraint, Constraints, Forbidden, LineStarts, Matching
+from elman.decoding.sampling import Sampling, choose, filtered
+
+__all__ = [
+    "Constraint",
+    "Constraints",
+    "Forbidden",
+    "Hypothesis",
+    "LineStarts",
+    "Matching",
+    "Sampling",
+    "beam_search",
+    "choose",
+    "filtered",
+]

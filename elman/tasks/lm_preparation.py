@@ -1,0 +1,205 @@
+"""From the files to what a language model is trained on: tokeniser, numbers, parts, floor."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from elman.data import Tokeniser, TokeniserConfig, build_tokeniser, load_tokeniser
+from elman.data.corpus import Corpus, EncodedCorpus, encode_corpus
+from elman.data.tokenisers import choose_level
+from elman.errors import ConfigError, DataError, RunError
+from elman.files import read_json, write_json
+from elman.tasks.lm_config import CorpusConfig, LmConfig
+from elman.tasks.ngrams import Chosen, choose
+
+Say = Callable[[str], None]
+Source = str | os.PathLike[str]
+
+PREPARED = "prepared.json"
+LEVELS = {"word": "blank", "subword": "bpe"}
+"""What a language model calls a level, where the data room has another name for it."""
+_LEAST = 8  # numbers that a part must have
+
+
+@dataclass
+class PreparedText:
+    """Everything that training needs, made from the files.
+
+    Attributes:
+        train, valid, test: the parts; no test part unless it was asked for.
+        tokeniser: of all of them.
+        floor: the n-gram model; None when it is switched off.
+    """
+
+    train: EncodedCorpus
+    valid: EncodedCorpus
+    test: EncodedCorpus | None
+    tokeniser: Tokeniser
+    floor: Chosen | None = None
+
+
+def prepare_text(
+    config: LmConfig,
+    data: Source,
+    valid: Source | float | None,
+    test: Source | float | None,
+    folder: Path | None,
+    say: Say,
+) -> PreparedText:
+    """Reads, encodes and splits the text, and fits the floor.
+
+    Shares are cut from the end of the text: the test part is the last, the validation part stands
+    before it; between documents where there are many.
+
+    Raises:
+        DataError: the files cannot be used. ConfigError: impossible shares.
+        RunError: the folder's run was begun with other text.
+    """
+    whole = _corpus(config.data, data)
+    begun = folder is not None and (folder / PREPARED).exists()
+    if begun and folder is not None:
+        tokeniser: Tokeniser = load_tokeniser(folder)
+    elif config.model.start is not None:
+        tokeniser = load_tokeniser(config.model.start)
+    else:
+        tokeniser = build_tokeniser(whole.texts(), settled(config.data.tokeniser, whole.texts()))
+    encoded = encode_corpus(whole, tokeniser)
+    say(
+        f"{encoded.characters:,} characters in {encoded.documents:,} "
+        f"document{'s' if encoded.documents > 1 else ''}, {len(encoded):,} tokens of "
+        f"{tokeniser.size:,} kinds, from {whole.path}"
+    )
+    if folder is not None:
+        _same_text(folder, encoded)
+    held = _share(config.valid if valid is None else valid)
+    last = _share(test)
+    train, rest = _cut_off(encoded, last, tokeniser) if isinstance(last, float) else (encoded, None)
+    if isinstance(last, str):
+        rest = encode_corpus(_corpus(config.data, last), tokeniser)
+    if isinstance(held, float):
+        share = held / (1 - last) if isinstance(last, float) else held
+        train, valid_part = _cut_off(train, share, tokeniser)
+    else:
+        assert isinstance(held, str)
+        valid_part = encode_corpus(_corpus(config.data, held), tokeniser)
+    made = PreparedText(train, valid_part, rest, tokeniser)
+    if config.floor.measure:
+        made.floor = choose(train.ids, valid_part.ids, tokeniser.size, longest=config.floor.longest)
+        nats = made.floor.valid
+        say(f"floor: {made.floor.name}, {nats:.4f} nats a token on the validation part")
+    if folder is not None and not begun:
+        tokeniser.save(folder)
+        write_json(folder / PREPARED, {"text": encoded.fingerprint})
+    return made
+
+
+def _corpus(config: CorpusConfig, path: Source) -> Corpus:
+    return Corpus(os.fspath(path), config.text, config.documents, config.encoding)
+
+
+def settled(config: TokeniserConfig, texts: Iterable[str]) -> TokeniserConfig:
+    """The tokeniser's settings with a level that suits running text."""
+    if config.level != "auto":
+        return config
+    sample = _sample(iter(texts))
+    if choose_level([sample]) in ("zh-char", "char"):
+        return config.model_copy(update={"level": "char"})
+    return config.model_copy(update={"level": "blank" if _was_cut(sample) else "char"})
+
+
+def _sample(texts: Iterator[str]) -> str:
+    return "".join(text[:200_000] for text in islice(texts, 200))[:2_000_000]
+
+
+def _was_cut(text: str) -> bool:
+    """Whether words and punctuation stand apart, as in the Penn Treebank."""
+    words = text.split()
+    if "<unk>" in words:
+        return True
+    marks = re.findall(r"\s[.,;:!?](?=\s)", text)
+    joined = re.findall(r"\w[.,;:!?](?=\s)", text)
+    return len(marks) > 20 and len(marks) > 10 * len(joined)
+
+
+def _share(value: Source | float | None) -> str | float | None:
+    """A share of the text, or a file."""
+    if value is None:
+        return None
+    if isinstance(value, str) and not Path(value).exists():
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, float | int):
+        if not 0 < float(value) < 1:
+            raise ConfigError(f"got a share of {value:g}, wanted one between 0 and 1.")
+        return float(value)
+    return os.fspath(value)
+
+
+def _cut_off(
+    corpus: EncodedCorpus, share: float, tokeniser: Tokeniser
+) -> tuple[EncodedCorpus, EncodedCorpus]:
+    """The text without its last share, and that share."""
+    place = round(len(corpus) * (1 - share))
+    if min(place, len(corpus) - place) < _LEAST:
+        raise DataError(
+            f"{len(corpus)} tokens are too few to hold out {share:.0%} of them.",
+            hint="Give more text, or a file of its own to validate on.",
+        )
+    edges = np.flatnonzero(corpus.ids == corpus.boundary)
+    if len(edges) > 40:
+        place = int(edges[np.argmin(np.abs(edges - place))])
+    inside = corpus.ids[place] != corpus.boundary
+    edge = np.full(int(inside), corpus.boundary, corpus.ids.dtype)
+    parts = (corpus.ids[: place + 1 - inside], np.concatenate([edge, corpus.ids[place:]]))
+    marks = corpus.counted
+    if marks is not None:
+        seen = np.concatenate([np.ones(int(inside), bool), marks[place:]])
+        halves = (marks[: place + 1 - inside], seen)
+    else:
+        halves = (None, None)
+    first, second = (
+        part_of(replace(corpus, counted=counted), ids, tokeniser)
+        for ids, counted in zip(parts, halves, strict=True)
+    )
+    return first, second
+
+
+def part_of(corpus: EncodedCorpus, ids: np.ndarray, tokeniser: Tokeniser) -> EncodedCorpus:
+    """A part of a corpus, with its own sizes."""
+    inner = ids[ids != corpus.boundary]
+    blocks = (inner[k : k + 100_000].tolist() for k in range(0, len(inner), 100_000))
+    texts = [tokeniser.decode(block) for block in blocks]
+    return replace(
+        corpus,
+        ids=ids,
+        documents=max(1, int((ids[:-1] == corpus.boundary).sum())),
+        characters=sum(map(len, texts)),
+        bytes=sum(len(text.encode("utf-8", "surrogatepass")) for text in texts),
+        unknown=int((ids == tokeniser.unknown_id).sum()),
+    )
+
+
+def last_part(corpus: EncodedCorpus, share: float, tokeniser: Tokeniser) -> EncodedCorpus:
+    """The last share of a text, as it is held out of training."""
+    checked = _share(share)
+    assert isinstance(checked, float)
+    return _cut_off(corpus, checked, tokeniser)[1]
+
+
+def _same_text(folder: Path, encoded: EncodedCorpus) -> None:
+    path = folder / PREPARED
+    if path.exists() and read_json(path).get("text") != encoded.fingerprint:
+        raise RunError(
+            "the text is not what the run was begun with.",
+            where=str(folder),
+            hint="Give the same files, or begin a new run with another --out.",
+        )

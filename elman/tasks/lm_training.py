@@ -1,0 +1,159 @@
+"""What training needs of the language model: streams of text, a carried state, a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.data.corpus import EncodedCorpus, Window, Windows
+from elman.tasks.lm_config import LmConfig
+from elman.tasks.lm_network import LanguageNetwork, detached, flat_state, like_state
+from elman.training import ParameterGroup, parameter_groups
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """A `Window` as tensors."""
+
+    inputs: Tensor
+    targets: Tensor
+    resets: Tensor | None
+    first: bool
+    counted: Tensor | None = None
+
+    @classmethod
+    def of(cls, window: Window) -> TokenBatch:
+        """The tensors of a window."""
+        resets = None if window.resets is None else torch.from_numpy(window.resets)
+        return cls(
+            torch.from_numpy(window.inputs),
+            torch.from_numpy(window.targets),
+            resets,
+            window.first,
+            None if window.counted is None else torch.from_numpy(window.counted),
+        )
+
+
+@dataclass(frozen=True)
+class TokenBatches(Sequence[TokenBatch]):
+    """An epoch's batches, made when they are asked for."""
+
+    windows: Windows
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return TokenBatch.of(self.windows[index])
+
+
+class LanguageTraining:
+    """The language model as `elman.training.fit` wants it.
+
+    Windows of the same streams follow one another, so that the state goes on from window to
+    window and its gradient does not (truncated backpropagation through time).
+    """
+
+    monitor = "nats"
+    mode: Literal["min"] = "min"
+
+    def __init__(
+        self,
+        network: LanguageNetwork,
+        train: EncodedCorpus,
+        valid: EncodedCorpus,
+        config: LmConfig,
+    ) -> None:
+        self.model = network
+        self._train, self._valid, self._config = train, valid, config
+        self._state: Any = None
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """All weights; biases and vectors without decay."""
+        return parameter_groups(self.model)
+
+    def batches(self, epoch: int) -> TokenBatches:
+        """Windows that are cut elsewhere in every epoch."""
+        steps = self._config.batch.tbptt
+        random = np.random.default_rng((self._config.training.seed, epoch))
+        streams = self._streams()
+        spare = max(0, (len(self._train) - 1) // streams - 1)
+        offset = int(random.integers(0, max(1, min(steps, spare))))
+        return TokenBatches(Windows(self._train, streams, steps, offset))
+
+    def _streams(self) -> int:
+        """As many streams as are asked for, but each at least two windows long."""
+        longest = (len(self._train) - 1) // (2 * self._config.batch.tbptt)
+        return max(1, min(self._config.batch.streams, longest))
+
+    def loss(self, batch: TokenBatch) -> tuple[Tensor, float]:
+        """Mean nats a token, with the activation penalties of Merity et al. 2017."""
+        state = None if batch.first else self._state
+        features, plain, state = self.model.features(batch.inputs, state, batch.resets)
+        self._state = detached(state)
+        losses = self.model.losses(features, batch.targets)
+        weight = float(batch.targets.numel())
+        if batch.counted is None:
+            loss = losses.mean()
+        else:
+            weight = max(1.0, float(batch.counted.sum()))
+            loss = (losses * batch.counted).sum() / weight
+        model = self._config.model
+        if model.ar:
+            loss = loss + model.ar * features.square().mean()
+        if model.tar and len(plain) > 1:
+            loss = loss + model.tar * (plain[1:] - plain[:-1]).square().mean()
+        return loss, weight
+
+    def validate(self) -> dict[str, float]:
+        """Nats a token on the validation part, the state carried through all of it."""
+        losses = token_losses(self.model, self._valid)
+        return {"nats": float(predicted(losses, self._valid).mean())}
+
+    def carried_state(self) -> dict[str, Tensor]:
+        """The state between two windows, for checkpoints."""
+        return {str(k): tensor for k, tensor in enumerate(flat_state(self._state))}
+
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
+        """Goes on from a checkpoint."""
+        if not tensors:
+            return
+        with torch.no_grad():
+            ids = torch.zeros(1, next(iter(tensors.values())).shape[-2], dtype=torch.long)
+            device = next(self.model.parameters()).device
+            form = self.model.features(ids.to(device))[2]
+        values = [tensors[str(k)].to(device) for k in range(len(tensors))]
+        self._state = like_state(form, values)
+
+
+def predicted(losses: np.ndarray, corpus: EncodedCorpus) -> np.ndarray:
+    """The losses of what is to be predicted: in a dialogue the replies."""
+    return losses if corpus.counted is None else losses[corpus.counted[1:][: len(losses)]]
+
+
+@torch.no_grad()
+def token_losses(
+    network: LanguageNetwork, corpus: EncodedCorpus, *, window: int = 512, streams: int = 1
+) -> np.ndarray:
+    """Nats of each token but the first, `(N - 1,)`, the state carried through.
+
+    With several streams the text is cut into as many parts, each beginning without a context.
+    """
+    training = network.training
+    network.eval()
+    device = next(network.parameters()).device
+    windows = Windows(corpus, streams, window)
+    state: Any = None
+    found: list[np.ndarray] = []
+    for k in range(len(windows)):
+        batch = TokenBatch.of(windows[k])
+        resets = None if batch.resets is None else batch.resets.to(device)
+        features, _, state = network.features(batch.inputs.to(device), state, resets)
+        found.append(network.losses(features, batch.targets.to(device)).cpu().numpy())
+    network.train(training)
+    return np.concatenate(found).T.reshape(-1)

@@ -1,0 +1,152 @@
+"""Decoders against brute force on distributions small enough to list."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from elman.decoding import (
+    Constraints,
+    Forbidden,
+    LineStarts,
+    Matching,
+    Sampling,
+    beam_search,
+    choose,
+    filtered,
+)
+from elman.errors import ConfigError
+
+SCORES = torch.tensor([2.0, 1.0, 0.5, -1.0, -3.0])
+
+
+def test_the_defaults_are_the_model() -> None:
+    torch.testing.assert_close(filtered(SCORES, Sampling()), SCORES.double().log_softmax(0))
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=8), st.floats(0.2, 3), st.integers(0, 8),
+       st.floats(0.05, 1), st.floats(0, 0.9))  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_filters_against_their_definitions(
+    scores: list[float], temperature: float, top_k: int, top_p: float, min_p: float
+) -> None:
+    got = filtered(torch.tensor(scores, dtype=torch.float64),
+                   Sampling(temperature, top_k, top_p, min_p)).exp()  # fmt: skip
+    p = {k: math.exp(s / temperature) for k, s in enumerate(scores)}
+    if top_k and top_k < len(p):
+        least = sorted(p.values(), reverse=True)[top_k - 1]
+        p = {k: v for k, v in p.items() if v >= least * (1 - 1e-12)}
+    total = sum(p.values())
+    p = {k: v / total for k, v in p.items()}
+    assert math.isclose(float(got.sum()), 1, rel_tol=1e-9)
+    # Each filter keeps the best and drops only what is worse than all it keeps.
+    kept = {k for k in range(len(scores)) if got[k] > 0}
+    assert max(p, key=lambda k: (p[k], -k)) in kept or len(kept) >= 1
+    dropped = [p[k] for k in p if k not in kept]
+    assert not dropped or max(dropped) <= min(p[k] for k in kept) + 1e-12
+
+
+def test_top_p_is_the_smallest_set() -> None:
+    p = torch.tensor([0.5, 0.3, 0.15, 0.05])
+    assert (filtered(p.log(), Sampling(top_p=0.8)) > -math.inf).tolist() == [True, True, False,
+                                                                             False]  # fmt: skip
+    assert (filtered(p.log(), Sampling(top_p=0.81)) > -math.inf).sum() == 3
+    assert (filtered(p.log(), Sampling(min_p=0.5)) > -math.inf).sum() == 2
+
+
+def test_repetition_is_penalised() -> None:
+    got = filtered(SCORES, Sampling(repetition_penalty=2), recent=[0, 3])
+    wanted = torch.tensor([1.0, 1.0, 0.5, -2.0, -3.0], dtype=torch.float64).log_softmax(0)
+    torch.testing.assert_close(got, wanted)
+
+
+def test_draws_have_the_right_frequencies() -> None:
+    logs = filtered(SCORES, Sampling())
+    random = torch.Generator().manual_seed(1)
+    counts = torch.zeros(5)
+    for _ in range(20_000):
+        counts[choose(logs, random)] += 1
+    torch.testing.assert_close(counts.double() / 20_000, logs.exp(), rtol=0, atol=0.01)
+    again = [choose(logs, torch.Generator().manual_seed(7)) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_p": 0}, {"min_p": 2}, {"top_k": -1},
+                                   {"repetition_penalty": 0}])  # fmt: skip
+def test_impossible_settings(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Sampling(**wrong)  # type: ignore[arg-type]
+
+
+def _toy(seed: int, size: int = 4) -> Any:
+    """A second-order model: the state is the last token but one, and the last."""
+    table = torch.randn(size + 1, size + 1, size, generator=torch.Generator().manual_seed(seed))
+    table = table.double().log_softmax(-1)
+
+    def step(tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = torch.stack([state[:, 1], tokens], dim=1)
+        return table[state[:, 0], state[:, 1]], state
+
+    first = table[size, size]
+    start = torch.tensor([[size, size]])
+    return first, start, step, table
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_a_wide_beam_finds_the_best(seed: int, penalty: float) -> None:
+    size, length, end = 4, 4, 3
+    first, start, step, table = _toy(seed)
+    found = beam_search(
+        first, start, step, lambda state, rows: state[rows],
+        width=size**length, length=length, ends={end}, penalty=penalty,
+    )  # fmt: skip
+    best: dict[tuple[int, ...], float] = {}
+    for count in range(length + 1):
+        for tokens in itertools.product(range(end), repeat=count):
+            whole = (*tokens, end) if count < length else tokens
+            score, state = 0.0, (size, size)
+            for token in whole:
+                score += float(table[state[0], state[1], token])
+                state = (state[1], token)
+            best[tokens] = score / ((5 + len(whole)) / 6) ** penalty
+    top = max(best, key=lambda tokens: best[tokens])
+    assert found[0].tokens == top
+    assert math.isclose(found[0].normalised(penalty), best[top], rel_tol=1e-9)
+
+
+def test_a_beam_of_one_is_greedy() -> None:
+    first, start, step, _ = _toy(1)
+    found = beam_search(first, start, step, lambda s, r: s[r], width=1, length=5)[0]
+    logs, state, tokens = first, start, []
+    for _ in range(5):
+        tokens.append(int(logs.argmax()))
+        following, state = step(torch.tensor(tokens[-1:]), state)
+        logs = following[0]
+    assert found.tokens == tuple(tokens)
+
+
+def test_constraints() -> None:
+    lines = LineStarts(["春", "夏"])
+    assert lines.allows("", "春")
+    assert not lines.allows("", "秋")
+    assert lines.allows("春眠\n", "夏")
+    assert not lines.allows("春眠", "\n秋")
+    assert not lines.allows("", "\n")
+    assert lines.finished("春眠\n夏") and not lines.finished("春眠")
+    never = Forbidden(("ab", "c"))
+    assert not never.allows("xa", "b") and not never.allows("", "xcx") and never.allows("a", "a")
+    match = Matching(r"\d{3}-\d+")
+    assert match.allows("12", "3") and not match.allows("12", "-")
+    assert match.finished("123-4") and not match.finished("123-")
+    both = Constraints([match, Forbidden(("9",))])
+    assert not both.allows("12", "9") and both and not Constraints()
+    with pytest.raises(ConfigError, match="regular expression"):
+        Matching("(")

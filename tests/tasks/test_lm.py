@@ -1,0 +1,213 @@
+"""The language model: state, windows, generation, and the way from a file to a run and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from elman import LanguageModel, load
+from elman.cells import find
+from elman.data.corpus import EncodedCorpus, Windows
+from elman.decoding import Forbidden, LineStarts, Matching
+from elman.errors import DataError
+from elman.tasks.lm_config import LmConfig
+from elman.tasks.lm_measurement import dynamic_losses, position_losses
+from elman.tasks.lm_network import LanguageNetwork
+from elman.tasks.lm_training import LanguageTraining, TokenBatch, token_losses
+from elman.training import fit
+
+TEXT = "the cat sat on the mat.\nthe dog ran to the man.\n" * 60
+
+
+def corpus(size: int = 400, seed: int = 0, boundary: int = 0) -> EncodedCorpus:
+    ids = np.random.default_rng(seed).integers(1, 9, size).astype(np.int32)
+    ids[0] = boundary
+    ids[size // 3] = boundary
+    return EncodedCorpus(ids, boundary, 2, size, size, 0, "")
+
+
+def network(**options: Any) -> LanguageNetwork:
+    torch.manual_seed(0)
+    config = LmConfig(model={"hidden": 12, "depth": 2, **options}).model
+    return LanguageNetwork(config, find(config.cell), 9, tied=options.get("tied") or False)
+
+
+@pytest.mark.parametrize("window", [1, 7, 64, 1000])
+@pytest.mark.parametrize("options", [{}, {"stack": "deep", "cell": "minGRU"}, {"tied": True}])
+def test_chunks_of_any_size_give_the_same_loss(window: int, options: dict[str, Any]) -> None:
+    model, text = network(**options), corpus()
+    whole = token_losses(model, text, window=10_000)
+    np.testing.assert_allclose(token_losses(model, text, window=window), whole, atol=1e-5)
+
+
+def test_documents_begin_anew() -> None:
+    model, text = network(), corpus()
+    losses = token_losses(model, text)
+    edge = int(np.flatnonzero(text.ids == 0)[1])
+    alone = EncodedCorpus(text.ids[edge:], 0, 1, 1, 1, 0, "")
+    np.testing.assert_allclose(losses[edge:], token_losses(model, alone), atol=1e-5)
+
+
+def test_a_window_over_all_is_full_backpropagation() -> None:
+    """Gradients of one window, and of two that carry the state, against one graph."""
+    text = corpus(60)
+    config = LmConfig(batch={"streams": 1, "tbptt": 100},
+                      model={"hidden": 12, "layer_dropout": 0, "output_dropout": 0})  # fmt: skip
+    model = LanguageNetwork(config.model, find("lstm"), 9, tied=False)
+    training = LanguageTraining(model, text, text, config)
+    loss, weight = training.loss(TokenBatch.of(Windows(text, 1, 100)[0]))
+    assert weight == 59
+    found = torch.autograd.grad(loss, list(model.parameters()))
+    ids = torch.from_numpy(text.ids.astype(np.int64))
+    resets = (ids[:-1] == 0)[:, None]
+    scores, _ = model(ids[:-1, None], None, resets)
+    whole = torch.nn.functional.cross_entropy(scores[:, 0], ids[1:])
+    wanted = torch.autograd.grad(whole, list(model.parameters()))
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    config = LmConfig(batch={"streams": 4, "tbptt": 8}, model={"hidden": 8},
+                      training={"epochs": 2, "checkpoint_seconds": 0})  # fmt: skip
+
+    def trained(folder: Path, stop: bool, resume: bool) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = LanguageNetwork(config.model, find("gru"), 9, tied=False)
+        training = LanguageTraining(model, corpus(), corpus(90, 1), config)
+        count = 0
+
+        def event(_: Any) -> None:
+            nonlocal count
+            count += 1
+            if stop and count == 6:
+                raise KeyboardInterrupt
+
+        fit(training, config.training, directory=folder, on_event=event, resume=resume)
+        return {name: value.clone() for name, value in model.state_dict().items()}
+
+    whole = trained(tmp_path / "whole", False, False)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", True, False)
+    again = trained(tmp_path / "cut", False, True)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_dynamic_evaluation_learns_and_leaves_the_model_alone() -> None:
+    model = network()
+    ids = np.tile(np.arange(1, 9), 60).astype(np.int32)
+    text = EncodedCorpus(ids, 0, 1, len(ids), len(ids), 0, "")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adapted = dynamic_losses(model, text, lr=1e-2)
+    assert adapted[-100:].mean() < token_losses(model, text)[-100:].mean() - 0.1
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_losses_by_position() -> None:
+    found = position_losses(network(), corpus(2000), length=16)
+    assert list(found) == ["1", "2-3", "4-7", "8-15", "16"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lm")
+    (folder / "text.txt").write_text(TEXT)
+    task = LanguageModel(
+        config={"model.hidden": 32, "batch.streams": 4, "batch.tbptt": 32}, epochs=6
+    )
+    task.fit(folder / "text.txt", valid=0.1, test=0.1, out=folder / "run")
+    return folder / "run"
+
+
+def test_from_a_file_to_text_and_back(run: Path) -> None:
+    task = load(run)
+    assert isinstance(task, LanguageModel)
+    first = task.generate("the ", length=40, temperature=0.5)
+    assert first == task.generate("the ", length=40, temperature=0.5)
+    streamed = "".join(t.text for t in task.generate("the ", length=40, temperature=0.5,
+                                                     stream=True))  # fmt: skip
+    assert streamed == first
+    assert task.generate("the ", length=40, seed=2) != task.generate("the ", length=40, seed=3)
+    found = task.evaluate(run.parent / "text.txt", last=0.1)
+    assert found.metrics["nats"] < 2.0
+    assert found.floor is not None
+    scores = task.score("the cat")
+    assert "".join(t.text for t in scores) == "the cat"
+    assert all(t.log_probability <= 0 for t in scores)
+
+
+def test_generation_follows_the_network(run: Path) -> None:
+    """Each token's log-probability is that of the whole text read at once."""
+    task = load(run)
+    tokens = list(task.generate("", length=30, ends=False, stream=True))
+    scored = task.score("".join(t.text for t in tokens))
+    for ours, theirs in zip(tokens, scored, strict=True):
+        assert ours.log_probability == pytest.approx(theirs.log_probability, abs=1e-4)
+
+
+def test_threads_do_not_matter(run: Path) -> None:
+    task, texts, before = load(run), set[str](), torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            texts.add(task.generate("the", length=60))
+    finally:
+        torch.set_num_threads(before)
+    assert len(texts) == 1
+
+
+def test_constraints_hold(run: Path) -> None:
+    task = load(run)
+    text = task.generate("", length=80, constraints=[LineStarts("tm")])
+    assert [line[:1] for line in text.split("\n")[:2]] == ["t", "m"]
+    assert "th" not in task.generate("", length=80, constraints=[Forbidden(("th",))])
+    text = task.generate("", length=9, constraints=[Matching("[a-d ]{9}")])
+    assert len(text) == 9 and set(text) <= set("abcd ")
+    assert not task.generate("", length=80, stops=["cat"]).count("cat")
+    with pytest.raises(DataError, match="exclude every token"):
+        task.generate("", length=5, constraints=[Matching("Z+")])
+    with pytest.raises(DataError, match="knows nothing"):
+        task.generate("漢字")
+
+
+def test_beams_are_better_than_greedy(run: Path) -> None:
+    task = load(run)
+    best, score = task.beam("the ", width=4, length=12)[0]
+    greedy = list(task.generate("the ", length=12, temperature=0, stream=True))
+    assert score >= sum(t.log_probability for t in greedy) - 1e-4
+    assert best
+
+
+@pytest.mark.parametrize("level", ["char", "byte", "word", "subword"])
+def test_levels(level: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT + "春眠不覺曉 處處聞啼鳥\n" * 20)
+    task = LanguageModel(level=level, epochs=1,
+                         config={"model.hidden": 8, "batch.streams": 2})  # fmt: skip
+    result = task.fit(tmp_path / "text.txt")
+    assert result.evaluation.metrics["nats_per_character"] > 0
+    assert isinstance(task.generate("the", length=20), str)
+
+
+def test_dialogues_count_only_replies(tmp_path: Path) -> None:
+    rows = ['{"turns": ["ping", "pong", "ping", "pong"]}'] * 60
+    rows += ['{"turns": [{"role": "user", "content": "hot"}, '
+             '{"role": "assistant", "content": "cold"}]}'] * 60  # fmt: skip
+    (tmp_path / "talk.jsonl").write_text("\n".join(rows))
+    config = {"model.hidden": 32, "batch.streams": 4, "batch.tbptt": 16}
+    task = LanguageModel(level="char", epochs=8, config=config)
+    result = task.fit(tmp_path / "talk.jsonl")
+    assert result.evaluation.metrics["nats"] < 0.5  # what is said cannot be known, and is not asked
+    talk = task.chat(temperature=0)
+    assert "".join(t.text for t in talk.reply("hot")) == "cold"
+
+
+@pytest.mark.parametrize("preset", ["default", "char", "deep", "awd-lstm"])
+def test_no_letter_is_folded(preset: str) -> None:
+    config = LanguageModel(preset, level="char", minutes=1).config
+    assert not config.data.tokeniser.lowercase
+    assert config.data.tokeniser.min_count == 1
+    assert config.training.lr > 2e-3  # a recipe is not lost to a setting beside it
