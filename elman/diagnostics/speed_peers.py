@@ -25,6 +25,8 @@ def onnx_layer(layer: Any, x: Tensor) -> Callable[[], object] | None:
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
+    # Its threads would go on spinning while the others are measured.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session: Any = onnxruntime.InferenceSession(
         _model(layer), options, providers=["CPUExecutionProvider"]
     )
