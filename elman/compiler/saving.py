@@ -10,7 +10,7 @@ an element: about what a store and a load of it cost. Everything else is recompu
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elman.compiler.build import StepBuilder, moved
 from elman.compiler.differentiate import Adjoint, Product
@@ -77,7 +77,7 @@ class _Saving:
         for name, var in states.items():
             if name in operands or f"{BEFORE}{name}" in used:
                 results.append(Result(f"{BEFORE}{name}", var))
-        forward = _with_results(self.loop, results)
+        forward = replace(self.loop, results=tuple(results))
         products = tuple(
             Product(p.matrix, p.delta, f"{BEFORE}{p.operand}" if p.operand in states else p.operand)
             for p in self.adjoint.products
@@ -149,34 +149,7 @@ class _Saving:
         return _without_unused_inputs(made)
 
 
-def _with_results(step: Step, results: list[Result]) -> Step:
-    return Step(
-        step.name,
-        step.inputs,
-        step.states,
-        step.parameters,
-        step.equations,
-        step.output,
-        step.new_states,
-        step.constraints,
-        step.where,
-        tuple(results),
-    )
-
-
 def _without_unused_inputs(step: Step) -> Step:
     used: set[Var] = {arg for equation in step.equations for arg in equation.args}
     used |= {step.output, *step.new_states, *(item.var for item in step.results)}
-    kept = Step(
-        step.name,
-        tuple(entry for entry in step.inputs if entry.var in used),
-        step.states,
-        step.parameters,
-        step.equations,
-        step.output,
-        step.new_states,
-        step.constraints,
-        step.where,
-        step.results,
-    )
-    return remove_dead(kept)
+    return remove_dead(replace(step, inputs=tuple(e for e in step.inputs if e.var in used)))

@@ -149,6 +149,8 @@ def check_cell(
                 for dtype in dtypes:
                     if backend.can(step, _situation(trial, dtype)) is not None:
                         continue
+                    if backend.run is run_reference and dtype != torch.float64:
+                        continue  # it is what the others are held against, not what is in question
                     used[backend.name] = None
                     got = outcome(step, resolved, trial, backend.run, dtype, seed=seed)
                     for result, off, limit in differences(got, wanted, dtype, trial):
@@ -271,7 +273,7 @@ def differences(
         if not off.numel():
             continue
         if name.startswith("the gradient"):
-            size = max(float(right.square().mean().sqrt()), 3e-2)
+            size = max(float(right.square().mean().sqrt()), 1e-3)
             yield name, float(off.square().mean().sqrt()) / size, gradient
         else:
             size = max(1.0, float(torch.nan_to_num(right).abs().max()))

@@ -128,7 +128,7 @@ class LanguageModel:
         )
         fitted.network.cpu().eval()
         part = ("valid", made.valid) if made.test is None else ("test", made.test)
-        evaluation = measured(fitted.network, part[1], fitted.beside(), split=part[0])
+        evaluation = measured(fitted.network, part[1], fitted.floor, split=part[0])
         document = self._document(
             made, evaluation, fspath(data), folder, time.perf_counter() - begun
         )
@@ -150,7 +150,7 @@ class LanguageModel:
         corpus = self._encoded(data)
         if last is not None:
             corpus = last_part(corpus, last, fitted.tokeniser)
-        return measured(fitted.network, corpus, fitted.beside(), dynamic=dynamic)
+        return measured(fitted.network, corpus, fitted.floor, dynamic=dynamic)
 
     def generate(
         self,

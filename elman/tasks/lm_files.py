@@ -36,10 +36,6 @@ class FittedText:
     tokeniser: Tokeniser
     floor: tuple[str, NGrams] | None = None
 
-    def beside(self) -> tuple[str, NGrams] | None:
-        """The floor's name and model."""
-        return self.floor
-
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each token adds to the text."""
         written = Written(self.tokeniser)
