@@ -54,6 +54,8 @@ def _part(part: Facts) -> str:
         share = part.get("fraction")
         told = f"{share * 100:g} % of " if isinstance(share, int | float) else "a part of "
         taken = f"{told}the {taken} file, stratified"
+        if part.get("networks"):
+            taken += f"; another part for each of {part['networks']} networks, which learn the rest"
     columns = ", ".join(
         f"{name}: {part[key]}"
         for key, name in (("text", "text"), ("label", "label"))

@@ -51,7 +51,7 @@ class Blend:
     ) -> Scores:
         """`(rows, classes)` probabilities; with `several` one of each label alone."""
         mixed = self.scores(network, floor) / (self.temperature if calibrated else 1.0)
-        return _probabilities(mixed, self.several)
+        return probabilities_of(mixed, self.several)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -135,7 +135,8 @@ def _loss_at(place: int, scores: Scores, targets: NDArray[Any], several: bool) -
     return log_loss(scores / _TEMPERATURES[place], targets, several)
 
 
-def _probabilities(scores: Scores, several: bool) -> Scores:
+def probabilities_of(scores: Scores, several: bool) -> Scores:
+    """The probabilities that belong to scores, `(rows, classes)`: what `scores_of` undoes."""
     if several:
         return np.exp(-np.logaddexp(0.0, -scores))
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -15,13 +15,13 @@ from elman.data import k_folds, read_vectors
 from elman.errors import ConfigError, DataError, ElmanError, RunError
 from elman.files import write_json
 from elman.tasks import run
-from elman.tasks.blend import Blend, fit_blend
+from elman.tasks.blend import Blend, Scores, fit_blend
 from elman.tasks.classify_config import ClassifyConfig, configured
-from elman.tasks.classify_training import ClassifierTraining, epochs_for, members_for
+from elman.tasks.classify_training import ClassifierTraining, epochs_for
 from elman.tasks.fitted import Fitted, load_fitted, outputs_for
 from elman.tasks.measurement import averaged, document, measured
 from elman.tasks.network import TextClassifier
-from elman.tasks.preparation import Prepared, Source, prepare
+from elman.tasks.preparation import Prepared, Source, members_for, prepare
 from elman.tasks.pretraining import SHARES, pretrained
 from elman.tasks.result import CrossValidation, Evaluation, Prediction, Result
 from elman.tasks.run_command import command
@@ -99,10 +99,14 @@ class Classifier:
         test_texts = self._read_test(test, made)
         fitted = self._build(made, say)
         self._train(fitted, made, folder, resume, on_event)
-        fitted.blend = _blend(fitted, made)
+        unseen = (fitted.network_scores(made.numbers_valid, made.own), made.floor_scores())
+        fitted.blend = _blend(fitted, made, *unseen)
         self._fitted = fitted
-        part = ("test", test_texts) if test_texts is not None else ("valid", made.valid)
-        evaluation = measured(fitted, part[1], part[0], self.config.training.seed, made.floor)
+        seed = self.config.training.seed
+        if test_texts is None:
+            evaluation = measured(fitted, made.valid, "valid", seed, unseen)
+        else:
+            evaluation = measured(fitted, test_texts, "test", seed)
         self._document = self._describe(made, evaluation, folder, start)
         if folder is not None:
             self._write(folder)
@@ -122,7 +126,7 @@ class Classifier:
         """
         fitted = self._trained()
         texts = data if isinstance(data, LabelledTexts) else self._labelled(data, text, label)
-        return measured(fitted, texts, "test", self.config.training.seed, fitted.floor)
+        return measured(fitted, texts, "test", self.config.training.seed)
 
     def predict(self, texts: str | Iterable[str]) -> list[Prediction]:
         """The label of each text, with the probabilities of every class."""
@@ -227,7 +231,8 @@ class Classifier:
             training = training.model_copy(update={"epochs": epochs_for(len(made.train))})
             self.config = self.config.model_copy(update={"training": training})
         if self.config.model.members is None:
-            model = self.config.model.model_copy(update={"members": members_for(len(made.train))})
+            members = members_for(self.config.model, len(made.train))
+            model = self.config.model.model_copy(update={"members": members})
             self.config = self.config.model_copy(update={"model": model})
         if folder is not None:
             run.write_config(folder, self.config.model_dump(mode="json"))
@@ -279,7 +284,7 @@ class Classifier:
             made.several,
             made.columns,
             Blend(several=made.several),
-            made.floor,
+            made.floors,
         )
 
     def _train(
@@ -292,7 +297,12 @@ class Classifier:
     ) -> None:
         blended = made.floor_scores() if self.config.floor.blend else None
         trainable = ClassifierTraining(
-            fitted.network, made.numbers_train, made.numbers_valid, blended, self.config
+            fitted.network,
+            made.numbers_train,
+            made.numbers_valid,
+            blended,
+            self.config,
+            None if made.owners is None or made.own is None else (made.owners, made.own),
         )
         settings = self.config.model_dump(mode="json", exclude={"training"})
         fit(
@@ -314,7 +324,11 @@ class Classifier:
     ) -> dict[str, Any]:
         fitted = self._trained()
         unknown = made.tokeniser.unknown_id
-        split = {"split_of": "train", "fraction": made.held_out} if made.held_out else {}
+        split: dict[str, Any] = {}
+        if made.held_out:
+            split = {"split_of": "train", "fraction": made.held_out}
+        if made.own is not None:
+            split["networks"] = int(made.own.max()) + 1
         data = {
             "train": facts(made.train, made.numbers_train, unknown),
             "valid": facts(made.valid, made.numbers_valid, unknown, **split),
@@ -377,8 +391,7 @@ def _speaker(on_event: OnEvent | None) -> Callable[[str], None]:
     return lambda message: on_event(Note(message))
 
 
-def _blend(fitted: Fitted, made: Prepared) -> Blend:
-    network = fitted.network_scores(made.numbers_valid)
-    floor = made.floor_scores() if fitted.config.floor.blend else None
+def _blend(fitted: Fitted, made: Prepared, network: Scores, floor: Scores | None) -> Blend:
+    blended = floor if fitted.config.floor.blend else None
     targets = made.numbers_valid.targets(range(len(made.valid)))
-    return fit_blend(network, floor, targets, several=made.several)
+    return fit_blend(network, blended, targets, several=made.several)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from elman.data import Batch, EncodedTexts, TextConfig, bucketed, collate, shortened_lengths
 from elman.tasks.blend import Scores, fit_blend, log_loss, share_right
 from elman.tasks.classify_config import BatchConfig, ClassifyConfig
+from elman.tasks.held_out import Owners
 from elman.tasks.network import TextClassifier
 from elman.tasks.transfer import rates, unfreeze
 from elman.training import ParameterGroup, parameter_groups
@@ -45,8 +46,15 @@ def lengths_of(texts: EncodedTexts, config: TextConfig) -> NDArray[np.int64]:
 
 
 @torch.no_grad()
-def network_scores(network: TextClassifier, texts: EncodedTexts, config: TextConfig) -> Scores:
-    """`(rows, classes)` log-probabilities (logits with several labels), in evaluation mode."""
+def network_scores(
+    network: TextClassifier, texts: EncodedTexts, config: TextConfig, owners: Owners | None = None
+) -> Scores:
+    """`(rows, classes)` log-probabilities (logits with several labels), in evaluation mode.
+
+    Args:
+        owners: `(rows,)`, the one network that scores each row; by default all do, and their scores
+            are averaged.
+    """
     device = next(network.parameters()).device
     training = network.training
     network.eval()
@@ -55,8 +63,10 @@ def network_scores(network: TextClassifier, texts: EncodedTexts, config: TextCon
     plan = bucketed(lengths_of(texts, config), batch_size=_ROWS, token_budget=65536, shuffle=False)
     for batch in (LazyBatches(texts, plan, config)[k] for k in range(len(plan))):
         logits = network(batch.values.to(device), batch.lengths.to(device)).double()
-        scores = log_scores(logits, texts.several_labels).mean(dim=0)
-        result[batch.rows] = scores.cpu().numpy()
+        scores = log_scores(logits, texts.several_labels).cpu().numpy()
+        rows = np.arange(len(batch.rows))
+        alone = None if owners is None else scores[owners[batch.rows], rows]
+        result[batch.rows] = scores.mean(axis=0) if alone is None else alone
     network.train(training)
     return result
 
@@ -76,6 +86,8 @@ class ClassifierTraining:
     Args:
         network: what is trained.
         train, valid: the encoded parts; `valid` may be empty.
+        owners: for both parts the network that leaves out a row (`held_out.owners_of`), and scores
+            it in validation; None where the parts share no row.
         floor: `(valid rows, classes)` scores of the floor, if it is blended in.
         config: every setting.
     """
@@ -90,8 +102,10 @@ class ClassifierTraining:
         valid: EncodedTexts,
         floor: Scores | None,
         config: ClassifyConfig,
+        owners: tuple[Owners, Owners] | None = None,
     ) -> None:
         self.model = network
+        self._owners, self._own = owners or (None, None)
         self._train, self._valid = train, valid
         self._floor = floor
         self._config = config
@@ -132,27 +146,34 @@ class ClassifierTraining:
         The networks of an ensemble learn apart: Adam does not mind the mean of their losses.
         """
         members = self.model(batch.values, batch.lengths)
-        losses = [self._loss(logits, batch) for logits in members]
+        losses = [self._loss(*self._learnt(k, logits, batch)) for k, logits in enumerate(members)]
         return torch.stack(losses).mean(), float(len(batch.rows))
 
-    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def _learnt(self, member: int, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores and targets of the rows that a network does not leave out."""
+        if self._owners is None:
+            return logits, batch.targets
+        kept = torch.from_numpy(self._owners[batch.rows] != member).to(logits.device)
+        return logits[kept], batch.targets[kept]
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if not len(logits):  # the network leaves out every row of the batch
+            return logits.sum()
         weights = None if self._weights is None else self._weights.to(logits)
         smoothing = self._config.model.label_smoothing
         if self._train.several_labels:
-            target = batch.targets.to(logits)
+            target = targets.to(logits)
             return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights)
         if logits.shape[1] == 1:
-            target = batch.targets.to(logits)[:, None]
-            factor = None if weights is None else weights[batch.targets][:, None]
+            target = targets.to(logits)[:, None]
+            factor = None if weights is None else weights[targets][:, None]
             soft = target * (1 - smoothing) + smoothing / 2
             return functional.binary_cross_entropy_with_logits(logits, soft, weight=factor)
-        return functional.cross_entropy(
-            logits, batch.targets, weight=weights, label_smoothing=smoothing
-        )
+        return functional.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
 
     def validate(self) -> dict[str, float]:
         """Loss and accuracy on the validation part, calibrated and blended as in the end."""
-        scores = network_scores(self.model, self._valid, self._config.data)
+        scores = network_scores(self.model, self._valid, self._config.data, self._own)
         several = self._valid.several_labels
         blend = fit_blend(scores, self._floor, self._targets, several=several)
         mixed = blend.scores(scores, self._floor) / blend.temperature
@@ -166,11 +187,6 @@ class ClassifierTraining:
 def epochs_for(rows: int) -> int:
     """Passes over a training part of so many rows: some 100 000 texts are seen in all."""
     return int(min(15, max(4, round(100_000 / max(1, rows)))))
-
-
-def members_for(rows: int) -> int:
-    """Networks that answer together: three where a training part is small enough for it."""
-    return 3 if rows <= 20_000 else 1
 
 
 def batch_rows(config: BatchConfig, rows: int) -> int | None:

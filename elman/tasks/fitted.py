@@ -21,7 +21,8 @@ from elman.tasks import run
 from elman.tasks.blend import Blend, Scores, scores_of
 from elman.tasks.classify_config import ClassifyConfig
 from elman.tasks.classify_training import network_scores
-from elman.tasks.floor import Floor
+from elman.tasks.floor import Floor, Floors, load_floors, save_floors
+from elman.tasks.held_out import Owners
 from elman.tasks.network import TextClassifier
 from elman.tasks.transfer import rebuilt
 
@@ -41,10 +42,15 @@ class Fitted:
     several: bool
     columns: dict[str, str | None]
     blend: Blend
-    floor: Floor | None = None
+    floors: Floors = ()
+
+    @property
+    def floor(self) -> Floor | None:
+        """The classical model that is measured beside this one."""
+        return self.floors[0] if self.floors else None
 
     def scored(self, texts: Iterable[str]) -> tuple[Scores, Scores | None]:
-        """The network's scores and the floor's, `(rows, classes)` each, read in a stream."""
+        """The networks' scores and the floors', `(rows, classes)` each, read in a stream."""
         network: list[Scores] = []
         floor: list[Scores] = []
         stream = iter(texts)
@@ -52,17 +58,24 @@ class Fitted:
             examples = [TextExample(text, (), "") for text in block]
             numbers = encode(examples, self.tokeniser, self.classes, several_labels=self.several)
             network.append(self.network_scores(numbers))
-            if self.floor is not None:
-                floor.append(scores_of(self.floor.probabilities(block), self.several))
+            if self.floors:
+                floor.append(self.floor_scores(block).mean(axis=0))
         empty = np.zeros((0, len(self.classes)))
         first = np.concatenate(network) if network else empty
-        if self.floor is None:
+        if not self.floors:
             return first, None
         return first, np.concatenate(floor) if floor else empty
 
-    def network_scores(self, numbers: EncodedTexts) -> Scores:
-        """The network's scores of encoded texts."""
-        return network_scores(self.network, numbers, self.config.data)
+    def network_scores(self, numbers: EncodedTexts, owners: Owners | None = None) -> Scores:
+        """The networks' scores of encoded texts; each row's by its owner alone, if one is given."""
+        return network_scores(self.network, numbers, self.config.data, owners)
+
+    def floor_scores(self, texts: Iterable[str]) -> Scores:
+        """`(floors, rows, classes)`: each floor's scores; there is one at least."""
+        given = list(texts)
+        return np.stack(
+            [scores_of(floor.probabilities(given), self.several) for floor in self.floors]
+        )
 
     def labels(self, probabilities: Scores) -> list[Any]:
         """Each row's label; a tuple of labels when there may be several."""
@@ -75,9 +88,7 @@ class Fitted:
         run.write_config(folder, self.config.model_dump(mode="json"))
         self.tokeniser.save(folder)
         files = ["config.yaml", "tokenizer.json", "tokenizer.header.json", MODEL, WEIGHTS]
-        if self.floor is not None:
-            self.floor.save(folder)
-            files += ["floor.json", "floor.safetensors"]
+        files += save_floors(self.floors, folder)
         with replacing(folder / WEIGHTS) as temporary:
             save_file(
                 {name: value.contiguous() for name, value in self.network.state_dict().items()},
@@ -94,7 +105,7 @@ class Fitted:
                 "dimension": self.network.dimension,
                 "outputs": self.network.outputs,
                 "encoder": self.network.encoder_facts,
-                "floor": self.floor is not None,
+                "floor": bool(self.floors),
             },
         )
         return files
@@ -131,7 +142,7 @@ def load_fitted(folder: Path, config: ClassifyConfig, cell: Cell) -> Fitted:
         facts["several"],
         facts["columns"],
         Blend(**facts["blend"]),
-        Floor.load(folder) if facts["floor"] else None,
+        load_floors(folder) if facts["floor"] else (),
     )
 
 

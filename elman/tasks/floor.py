@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count, takewhile
+from pathlib import Path
 from typing import Any
 
 from elman.tasks.floor_model import Floor
 from elman.tasks.floor_tuning import tune
 
-__all__ = ["Floor", "fit_floor"]
+__all__ = ["Floor", "Floors", "fit_floor", "load_floors", "save_floors"]
+
+Floors = tuple[Floor, ...]
 
 
 def fit_floor(
@@ -27,6 +31,7 @@ def fit_floor(
     classes: Sequence[str],
     several: bool = False,
     seed: int = 1,
+    like: Floor | None = None,
 ) -> Floor:
     """The best of a small grid of linear models on n-grams, chosen on the validation part.
 
@@ -40,6 +45,7 @@ def fit_floor(
             Chinese and Japanese by character. `Floor.load` needs it again.
         classes: every label, in the order of the probabilities' columns.
         seed: of the sample and of the solver.
+        like: a floor whose choice is taken; nothing else is tried.
 
     Raises:
         ConfigError: no training texts, or texts and labels that differ in number.
@@ -53,6 +59,27 @@ def fit_floor(
         classes=tuple(classes),
         several=several,
         seed=seed,
+        chosen=None if like is None else like.settings["chosen"],
     )
     floor.seconds = time.perf_counter() - start
     return floor
+
+
+def save_floors(floors: Floors, folder: Path) -> list[str]:
+    """Writes floor.json, floor-1.json ... with their numbers, and gives the files' names."""
+    named = [(_name(place), floor) for place, floor in enumerate(floors)]
+    return [file for name, floor in named for file in floor.save(folder, name)]
+
+
+def load_floors(folder: Path) -> Floors:
+    """What `save_floors` wrote.
+
+    Raises:
+        RunError: a file is damaged or of another version.
+    """
+    names = takewhile(lambda name: (folder / f"{name}.json").exists(), map(_name, count()))
+    return tuple(Floor.load(folder, name) for name in names)
+
+
+def _name(place: int) -> str:
+    return f"floor-{place}" if place else "floor"

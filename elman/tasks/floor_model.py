@@ -66,8 +66,8 @@ class Floor:
             return [self.classes[k] for k in probabilities.argmax(axis=1)]
         return [tuple(self.classes[k] for k in np.flatnonzero(row > 0.5)) for row in probabilities]
 
-    def save(self, folder: str | Path) -> None:
-        """Writes floor.json and floor.safetensors into `folder` (no pickle).
+    def save(self, folder: str | Path, name: str = "floor") -> list[str]:
+        """Writes NAME.json and NAME.safetensors into `folder` (no pickle) and gives their names.
 
         Raises:
             ElmanError: they cannot be written.
@@ -79,24 +79,25 @@ class Floor:
             {"level": table.level, "orders": len(table.keys), "units": table.units}
             for table in self.tables.values()
         ]
-        floor_store.save(Path(folder), document, self._arrays())
+        return floor_store.save(Path(folder), name, document, self._arrays())
 
     @classmethod
-    def load(cls, folder: str | Path, *, tokens: Split | None = None) -> Floor:
+    def load(cls, folder: str | Path, name: str = "floor", *, tokens: Split | None = None) -> Floor:
         """The floor that `save` wrote.
 
         Args:
+            name: of its files.
             tokens: the tokeniser that `fit_floor` was given, if it was given one.
 
         Raises:
             RunError: a file is missing, damaged or of another version.
         """
-        document, arrays = floor_store.load(Path(folder))
+        document, arrays = floor_store.load(Path(folder), name)
         try:
             return cls(**_arguments(document, arrays), tokens=tokens)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             message = f"the floor's description does not fit its numbers ({error})."
-            raise RunError(message, where=str(Path(folder) / "floor.json")) from error
+            raise RunError(message, where=str(Path(folder) / f"{name}.json")) from error
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}

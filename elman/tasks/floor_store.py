@@ -1,4 +1,4 @@
-"""The floor's two files: floor.json (names, settings, units) and floor.safetensors (numbers)."""
+"""A floor's two files: NAME.json (names, settings, units) and NAME.safetensors (numbers)."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ FORMAT = 1
 Arrays = dict[str, NDArray[Any]]
 
 
-def save(folder: Path, document: dict[str, Any], arrays: Arrays) -> None:
-    """Writes both files; the JSON, which holds the other's checksum, last.
+def save(folder: Path, name: str, document: dict[str, Any], arrays: Arrays) -> list[str]:
+    """Writes both files, the JSON, which holds the other's checksum, last; gives their names.
 
     Raises:
         ElmanError: a file cannot be written.
     """
     from safetensors.numpy import save as pack
 
-    content = pack({name: np.ascontiguousarray(one) for name, one in arrays.items()})
-    files.write_bytes(folder / "floor.safetensors", content)
+    content = pack({key: np.ascontiguousarray(one) for key, one in arrays.items()})
+    files.write_bytes(folder / f"{name}.safetensors", content)
     facts = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest()}
-    files.write_json(folder / "floor.json", facts | document)
+    files.write_json(folder / f"{name}.json", facts | document)
+    return [f"{name}.json", f"{name}.safetensors"]
 
 
-def load(folder: Path) -> tuple[dict[str, Any], Arrays]:
+def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
     """What `save` was given.
 
     Raises:
         RunError: a file is missing, damaged or of another version.
     """
-    path = folder / "floor.json"
+    path = folder / f"{name}.json"
     document = files.read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else None
         raise RunError(f"format {found!r}; this elman reads format {FORMAT}.", where=str(path))
-    return document, _unpack(folder / "floor.safetensors", document.get("sha256"))
+    return document, _unpack(folder / f"{name}.safetensors", document.get("sha256"))
 
 
 def _unpack(path: Path, checksum: object) -> Arrays:

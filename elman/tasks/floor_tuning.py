@@ -66,8 +66,9 @@ def tune(
     classes: tuple[str, ...],
     several: bool,
     seed: int,
+    chosen: dict[str, Any] | None = None,
 ) -> Floor:
-    """See `floor.fit_floor`."""
+    """See `floor.fit_floor`; `chosen` is the line of the one candidate to fit."""
     most = _TRAIN_CHARACTERS * _CLASSES // max(_CLASSES, len(classes))
     fitted = take_sample(*train, most, seed)
     held = take_sample(*valid, _VALID_CHARACTERS, seed)
@@ -81,7 +82,7 @@ def tune(
     trials = [_trial("most frequent class", None, None, constant)]
     splits = {**SPLITTERS, "word": tokens or SPLITTERS["word"]}
     tables, parts = _features(fitted, held, marks, held_marks, splits, len(classes))
-    best = _search(tables, parts, several, seed, trials, settings)
+    best = _search(tables, parts, several, seed, trials, settings, chosen)
     settings["candidates"] = trials
     if best is None or (constant is not None and best.score <= constant):
         settings["chosen"] = trials[0]
@@ -172,6 +173,7 @@ def _search(
     seed: int,
     trials: list[dict[str, Any]],
     settings: dict[str, Any],
+    chosen: dict[str, Any] | None,
 ) -> Best | None:
     """Fits candidates until the work allowed is done; each is added to `trials`."""
     train, valid = parts
@@ -183,13 +185,16 @@ def _search(
     columns = train.marks[:, 1:] if _two_classes(train.marks, several) else train.marks
     weighted = _Weighted(train, valid, tables)
     best, work, left_out = None, 0.0, 0
-    for candidate in candidates(views):
+    tried = list(candidates(views))
+    for candidate in [one for one in tried if _is(one, chosen)] or tried:
         cost = sum(train.counts[level].nnz for level in candidate.view) * columns.shape[1]
         if work and work + _PASSES * cost > _WORK:
             left_out += 1
             continue
         work += cost * _PASSES
         for found in _try(candidate, weighted, columns, valid.marks, several, seed):
+            if chosen and found.linear.beta != chosen.get("beta", found.linear.beta):
+                continue
             work += max(0.0, found.linear.work - _PASSES * cost)
             trials.append(_trial(candidate.name, candidate, found.linear.beta, found.score))
             if best is None or (found.score, -found.loss) > (best.score, -best.loss):
@@ -199,6 +204,11 @@ def _search(
     settings["candidates_left_out"] = left_out
     settings["tuned"] = bool(len(valid.marks))
     return best
+
+
+def _is(candidate: Candidate, chosen: dict[str, Any] | None) -> bool:
+    given = None if chosen is None else (chosen["name"], chosen.get("C"))
+    return given in (None, (candidate.name, candidate.strength))
 
 
 def _learnable(marks: NDArray[np.bool_], several: bool) -> bool:

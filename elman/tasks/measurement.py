@@ -13,7 +13,7 @@ from elman.metrics import (
     label_marks,
     summarise_folds,
 )
-from elman.tasks.blend import Scores, scores_of
+from elman.tasks.blend import Scores, probabilities_of
 from elman.tasks.fitted import Fitted, parameter_count
 from elman.tasks.floor import Floor
 from elman.tasks.result import CrossValidation, Evaluation
@@ -24,19 +24,29 @@ _FLOOR_METRICS = ("metrics", "intervals")
 
 
 def measured(
-    fitted: Fitted, texts: LabelledTexts, split: str, seed: int, floor: Floor | None
+    fitted: Fitted,
+    texts: LabelledTexts,
+    split: str,
+    seed: int,
+    unseen: tuple[Scores, Scores | None] | None = None,
 ) -> Evaluation:
     """The classifier on labelled texts, beside its floor on the same rows.
 
     Args:
         split: what these rows are called, "valid" or "test".
         seed: of the bootstrap.
-        floor: the floor, also when it is not blended in; None leaves the comparison out.
+        unseen: scores of networks and floors that have not learnt these rows, where others of the
+            ensemble have.
     """
     numbers = encoded(texts, fitted.tokeniser, fitted.classes)
-    network = fitted.network_scores(numbers)
-    beside = floor.probabilities(texts.texts()) if floor is not None else None
-    scores = None if beside is None else scores_of(beside, fitted.several)
+    if unseen is not None:
+        network, scores = unseen
+        first = scores
+    else:
+        network = fitted.network_scores(numbers)
+        every = fitted.floor_scores(texts.texts()) if fitted.floors else None
+        scores, first = (None, None) if every is None else (every.mean(axis=0), every[0])
+    beside = None if first is None else probabilities_of(first, fitted.several)
     blend = fitted.blend
     plain = blend.probabilities(network, scores, calibrated=False)
     report = _report(fitted, texts, plain, blend.temperature, split, seed)
@@ -44,6 +54,7 @@ def measured(
     report["network_alone"] = _accuracy(fitted, texts.truth(), alone)
     report["floor_share"] = blend.share
     data = facts(texts, numbers, fitted.tokeniser.unknown_id)
+    floor = fitted.floor
     if floor is None or beside is None:
         return Evaluation(report, data)
     return Evaluation(

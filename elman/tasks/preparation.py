@@ -8,19 +8,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from elman.data import (
     EncodedTexts,
     Tokeniser,
     build_tokeniser,
     class_names,
     load_tokeniser,
-    stratified_split,
 )
 from elman.errors import ConfigError, DataError, RunError
 from elman.files import read_json, write_json
 from elman.tasks.blend import Scores, scores_of, share_right
-from elman.tasks.classify_config import ClassifyConfig
-from elman.tasks.floor import Floor, fit_floor
+from elman.tasks.classify_config import ClassifyConfig, ModelConfig
+from elman.tasks.floor import Floor, Floors, fit_floor, load_floors, save_floors
+from elman.tasks.held_out import LEARNT, Owners, owners_of
 from elman.tasks.texts import LabelledTexts, encoded, read_labelled
 
 Say = Callable[[str], None]
@@ -34,11 +36,14 @@ class Prepared:
     """Everything that training needs, made from the files.
 
     Attributes:
-        train, valid: the rows of both parts; `held_out` is the share that `valid` was split off
-            by, or None when it is a file of its own.
+        train, valid: the rows of both parts; `held_out` is the share that a network leaves out, or
+            None when `valid` is a file of its own.
+        owners: `(train rows,)`: the network that leaves a row out and is validated on it
+            (`held_out.owners_of`); None where `train` and `valid` share no row.
         classes: every label of the training part, in the order of the scores.
         numbers_train, numbers_valid: the same rows as token numbers.
-        floor: the classical model; None when it is switched off.
+        floors: the classical models: one beside each network that leaves out rows of its own; none
+            when it is switched off.
     """
 
     train: LabelledTexts
@@ -48,7 +53,8 @@ class Prepared:
     tokeniser: Tokeniser
     numbers_train: EncodedTexts
     numbers_valid: EncodedTexts
-    floor: Floor | None = None
+    owners: Owners | None = None
+    floors: tuple[Floor, ...] = ()
     columns: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -56,11 +62,23 @@ class Prepared:
         """Whether a text may have several labels."""
         return self.train.several
 
+    @property
+    def own(self) -> Owners | None:
+        """`(valid rows,)`: the network that has not seen a row."""
+        return None if self.owners is None else self.owners[self.owners != LEARNT]
+
     def floor_scores(self) -> Scores | None:
-        """The floor's scores on the validation part."""
-        if self.floor is None or not len(self.valid):
+        """Each validation row's scores by the floor that has not seen it, `(rows, classes)`."""
+        if not self.floors or not len(self.valid):
             return None
-        return scores_of(self.floor.probabilities(self.valid.texts()), self.several)
+        own = np.zeros(len(self.valid), np.int64) if self.own is None else self.own
+        scores = np.zeros((len(self.valid), len(self.classes)))
+        for place in np.unique(own):
+            rows = np.flatnonzero(own == place)
+            floor = self.floors[min(place, len(self.floors) - 1)]
+            texts = self.valid.select(rows.tolist()).texts()
+            scores[rows] = scores_of(floor.probabilities(texts), self.several)
+        return scores
 
 
 def prepare(
@@ -80,7 +98,7 @@ def prepare(
     whole = data if isinstance(data, LabelledTexts) else _read(data, config, say)
     classes = _classes(whole)
     columns = {name: whole.examples.facts.get(name) for name in ("text", "label")}
-    train, held, share = _split(config, whole, valid, columns)
+    train, held, share, owners = _split(config, whole, valid, columns)
     _require_text(train)
     fingerprints = {"train": train.examples.fingerprint(), "valid": held.examples.fingerprint()}
     begun = folder is not None and (folder / PREPARED).exists()
@@ -100,6 +118,7 @@ def prepare(
         tokeniser,
         encoded(train, tokeniser, classes),
         encoded(held, tokeniser, classes),
+        owners,
         columns=columns,
     )
     if len(made.numbers_train.ids) == 0:
@@ -108,7 +127,7 @@ def prepare(
             where=str(whole.examples.facts.get("path")),
             hint="Name the column of the texts with --text.",
         )
-    made.floor = _floor(config, made, folder if begun else None, say)
+    made.floors = _floors(config, made, folder if begun else None, say)
     if folder is not None and not begun:
         _keep(made, folder, fingerprints)
     return made
@@ -142,12 +161,12 @@ def _split(
     whole: LabelledTexts,
     valid: Source | float | None,
     columns: dict[str, str | None],
-) -> tuple[LabelledTexts, LabelledTexts, float | None]:
+) -> tuple[LabelledTexts, LabelledTexts, float | None, Owners | None]:
     chosen = config.valid if valid is None else valid
     if isinstance(chosen, str) and _number(chosen) is not None:
         chosen = _number(chosen)
     if isinstance(chosen, LabelledTexts):
-        return whole, chosen, None
+        return whole, chosen, None, None
     if isinstance(chosen, int | float):
         share = float(chosen)
         if not 0 < share < 1:
@@ -155,11 +174,22 @@ def _split(
                 f"got a share of {share:g} to validate on, wanted one between 0 and 1.",
                 where="valid",
             )
-        kept, off = stratified_split(whole.labels, share, config.training.seed)
-        return whole.select(kept), whole.select(off), share
+        networks = members_for(config.model, len(whole))
+        owners = owners_of(whole.labels, share, networks, config.training.seed)
+        held = whole.select(np.flatnonzero(owners != LEARNT).tolist())
+        if owners.max() > 0:
+            return whole, held, share, owners
+        return whole.select(np.flatnonzero(owners == LEARNT).tolist()), held, share, None
     assert chosen is not None
     several = whole.several
-    return whole, read_labelled(chosen, config.data, columns=columns, several=several), None
+    return whole, read_labelled(chosen, config.data, columns=columns, several=several), None, None
+
+
+def members_for(model: ModelConfig, rows: int) -> int:
+    """Networks that answer together: three where the training file is small enough for it."""
+    if model.encoder is not None:  # it goes on from one network
+        return 1
+    return model.members or (3 if rows <= 20_000 else 1)
 
 
 def _number(text: str) -> float | None:
@@ -192,29 +222,50 @@ def _same_data(folder: Path, fingerprints: dict[str, str]) -> None:
             )
 
 
-def _floor(config: ClassifyConfig, made: Prepared, kept: Path | None, say: Say) -> Floor | None:
+def _floors(config: ClassifyConfig, made: Prepared, kept: Path | None, say: Say) -> Floors:
     if not config.floor.measure:
-        return None
+        return ()
     if kept is not None and (kept / "floor.json").exists():
-        return Floor.load(kept)
-    floor = fit_floor(
-        made.train.texts(),
-        made.train.truth(),
-        made.valid.texts(),
-        made.valid.truth(),
+        return load_floors(kept)
+    if made.owners is None:
+        floors = (_fitted(config, made, made.train, made.valid, None),)
+    else:  # the first one's choice is the others' too
+        found: list[Floor] = []
+        for number in range(int(made.owners.max()) + 1):
+            left_out = made.owners == number
+            learnt = made.train.select(np.flatnonzero(~left_out).tolist())
+            unseen = made.train.select(np.flatnonzero(left_out).tolist())
+            found.append(_fitted(config, made, learnt, unseen, found[0] if found else None))
+        floors = tuple(found)
+    scores = made.floor_scores()
+    if scores is not None:
+        targets = made.numbers_valid.targets(range(len(made.valid)))
+        right = f"{100 * share_right(scores, targets, made.several):.1f} % right"
+        took = sum(floor.seconds for floor in floors)
+        say(f"floor: {floors[0].name}, {right} on the validation part ({took:.0f} s)")
+    return floors
+
+
+def _fitted(
+    config: ClassifyConfig,
+    made: Prepared,
+    train: LabelledTexts,
+    valid: LabelledTexts,
+    like: Floor | None,
+) -> Floor:
+    return fit_floor(
+        train.texts(),
+        train.truth(),
+        valid.texts(),
+        valid.truth(),
         classes=made.classes,
         several=made.several,
         seed=config.training.seed,
+        like=like,
     )
-    scores = scores_of(floor.probabilities(made.valid.texts()), made.several)
-    targets = made.numbers_valid.targets(range(len(made.valid)))
-    right = f"{100 * share_right(scores, targets, made.several):.1f} % right"
-    say(f"floor: {floor.name}, {right} on the validation part ({floor.seconds:.0f} s)")
-    return floor
 
 
 def _keep(made: Prepared, folder: Path, fingerprints: dict[str, Any]) -> None:
     made.tokeniser.save(folder)
-    if made.floor is not None:
-        made.floor.save(folder)
+    save_floors(made.floors, folder)
     write_json(folder / PREPARED, fingerprints)
