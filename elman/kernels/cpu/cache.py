@@ -179,11 +179,18 @@ def _kept(reference: Any) -> Any:
     return reference
 
 
+def _sources() -> list[Path]:
+    """The files that decide what code is made: the schedule's too, not only the writers'."""
+    here = Path(__file__).parent
+    folders = (here, here.parents[1] / "compiler")
+    return [path for folder in folders for path in sorted(folder.glob("*.py"))]
+
+
 @functools.cache
 def _writers() -> str:
-    """A digest of the code that writes code: a change of it makes every entry stale."""
+    """A digest of the code that plans and writes code: a change of it makes every entry stale."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in _sources():
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -53,6 +53,23 @@ def test_a_second_process_compiles_nothing(folder: Path) -> None:
     assert cache.entries() == cache.Entries(folder, 1, _only_file(folder).stat().st_size)
 
 
+def test_a_change_of_whatever_plans_code_makes_it_stale(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Code made after one schedule and called after another reads memory that is not there.
+    names = {path.name for path in cache._sources()}
+    assert {"schedule.py", "lower.py", "differentiate.py", "saving.py", "tile.py"} <= names
+    source = tmp_path / "schedule.py"
+    source.write_text("one")
+    monkeypatch.setattr(cache, "_sources", lambda: [source])
+    cache._writers.cache_clear()
+    assert _answer("a", lambda: _constant(7)) == 7
+    source.write_text("two")
+    cache._writers.cache_clear()
+    assert _answer("a", lambda: _constant(8)) == 8
+    cache._writers.cache_clear()
+
+
 def test_a_process_loads_once(folder: Path) -> None:
     first = cache.load("a", lambda: _constant(7), target.host())
     _only_file(folder).unlink()
