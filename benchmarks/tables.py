@@ -1,0 +1,102 @@
+"""The tables of the README, from what the benchmarks have kept in `results/`.
+
+    python benchmarks/tables.py
+
+Of each case the newest figures count, those with memory that is kept ("fair") where there are both.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from record import RESULTS, table
+
+from elman.diagnostics import speed
+from elman.diagnostics.speed import Ratio
+
+PEERS = {
+    ("padded", "torch"): "torch.nn",
+    ("ragged", "torch"): "torch.nn on a PackedSequence",
+    ("custom", "loop"): "a loop in torch",
+    ("custom", "scan"): "a parallel scan in torch",
+    ("compiled", "compiled"): "torch.compile of a loop",
+    ("step", "torch"): "torch.nn.LSTM or GRU",
+    ("step", "torch cell"): "torch.nn.LSTMCell or GRUCell",
+    ("step", "onnxruntime"): "onnxruntime",
+}
+PARTS = {"padded": ", padded", "ragged": ", ragged", "step": ", one step of one row"}
+CELLS, SCANS = "cells of one's own", "minGRU, RG-LRU, 4096 steps"
+SETS = {"imdb": "IMDB", "trec": "TREC, 6 classes", "trec50": "TREC, 50 classes"}
+SETS |= {"snips": "Snips intents", "waimai": "waimai (Chinese)"}
+
+
+def main() -> None:
+    """Prints both tables."""
+    print(speeds(RESULTS / "cpu.jsonl"))
+    print()
+    print(accuracies(RESULTS / "classification.jsonl"))
+
+
+def speeds(path: Path) -> str:
+    """Peer time / elman time by kind of work: geometric mean, and the smallest and largest."""
+    groups: dict[tuple[str, str, str], dict[str, list[Ratio]]] = {}
+    for line in _newest(path):
+        part = line["part"]
+        for item in speed.ratios(line["name"], line["milliseconds"]):
+            way = item.case.removeprefix(line["name"]).strip()
+            kind = item.case.split()[0]
+            if part not in PARTS:
+                kind = SCANS if "4096" in item.case else CELLS
+            groups.setdefault((part, kind, item.peer), {}).setdefault(way, []).append(item)
+    rows = []
+    for (part, kind, peer), ways in groups.items():
+        for ahead, both in (("f", "f+b"), ("step", None), ("int8 step", None)):
+            if ahead in ways:
+                named = kind + PARTS.get(part, "") + (", 8 bits" if "int8" in ahead else "")
+                figures = [_spread(ways[way]) if way in ways else "" for way in (ahead, both)]
+                rows.append([named, PEERS.get((part, peer), peer), *figures])
+    return table(["layer", "beside", "forward", "forward and backward"], rows)
+
+
+def _spread(found: list[Ratio]) -> str:
+    least, most = (pick(item.ratio for item in found) for pick in (min, max))
+    return f"{speed.geometric_mean(found):.1f} ({least:.1f} to {most:.1f})"
+
+
+def accuracies(path: Path) -> str:
+    """Mean test accuracy over the seeds, the network's alone, and the floor's."""
+    sets: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in _lines(path):
+        sets.setdefault(line["set"], {})[line["seed"]] = line
+    rows = []
+    for name, title in SETS.items():
+        if name in sets:
+            found = list(sets[name].values())
+            means = [fmean(one[key] for one in found) for key in ("accuracy", "floor")]
+            minutes = fmean(one["seconds"] for one in found) / 60
+            figures = [f"{100 * value:.1f} %" for value in means]
+            rows.append([title, *figures, f"{minutes:.1f}", str(len(found))])
+    return table(["set", "elman", "floor", "minutes", "seeds"], rows)
+
+
+def _newest(path: Path) -> list[dict[str, Any]]:
+    """The last line of each case that was timed."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in _lines(path):
+        key = (line["part"], line["name"])
+        if "milliseconds" not in line:
+            continue
+        if line["malloc"] == "fair" or found.get(key, {}).get("malloc") != "fair":
+            found[key] = line
+    return list(found.values())
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    main()
