@@ -77,15 +77,15 @@ def prepare(
         ConfigError: an impossible share to hold out.
         RunError: the folder's run was begun with other data.
     """
-    whole = data if isinstance(data, LabelledTexts) else _read(data, config, say)
+    whole = data if isinstance(data, LabelledTexts) else read_training(data, config, say)
     classes = _classes(whole)
     columns = {name: whole.examples.facts.get(name) for name in ("text", "label")}
-    train, held, share = _split(config, whole, valid, columns)
+    train, held, share = split_off(config, whole, valid, columns)
     _require_text(train)
     fingerprints = {"train": train.examples.fingerprint(), "valid": held.examples.fingerprint()}
     begun = folder is not None and (folder / PREPARED).exists()
     if folder is not None:
-        _same_data(folder, fingerprints)
+        same_data(folder, fingerprints)
     if begun and folder is not None:
         tokeniser: Tokeniser = load_tokeniser(folder)
     elif config.model.encoder is not None:
@@ -114,7 +114,12 @@ def prepare(
     return made
 
 
-def _read(data: str | PathLike[str], config: ClassifyConfig, say: Say) -> LabelledTexts:
+def read_training(data: str | PathLike[str], config: ClassifyConfig, say: Say) -> LabelledTexts:
+    """The labelled texts to train on; says what was found in the file.
+
+    Raises:
+        DataError: the file or a row cannot be used.
+    """
     texts = read_labelled(data, config.data, several=config.data.several_labels)
     found = texts.examples.facts
     how = ", ".join(str(found[key]) for key in ("format", "compression") if found.get(key))
@@ -137,12 +142,17 @@ def _classes(texts: LabelledTexts) -> tuple[str, ...]:
     return names
 
 
-def _split(
+def split_off(
     config: ClassifyConfig,
     whole: LabelledTexts,
     valid: Source | float | None,
     columns: dict[str, str | None],
 ) -> tuple[LabelledTexts, LabelledTexts, float | None]:
+    """The rows to train on, those to validate on, and the share that these were split off by.
+
+    Raises:
+        DataError: the file to validate on cannot be used. ConfigError: an impossible share.
+    """
     chosen = config.valid if valid is None else valid
     if isinstance(chosen, str) and _number(chosen) is not None:
         chosen = _number(chosen)
@@ -178,7 +188,12 @@ def _require_text(texts: LabelledTexts) -> None:
         )
 
 
-def _same_data(folder: Path, fingerprints: dict[str, str]) -> None:
+def same_data(folder: Path, fingerprints: dict[str, str]) -> None:
+    """Checks that a run is continued with the data that it was begun with.
+
+    Raises:
+        RunError: it is not.
+    """
     path = folder / PREPARED
     if not path.exists():
         return

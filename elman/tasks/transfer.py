@@ -85,8 +85,8 @@ def unfreeze(network: nn.Module, layers: int, epoch: int) -> None:
         parameter.requires_grad_(depth_of(name, layers) < epoch)
 
 
-def language_network(folder: str) -> LanguageNetwork:
-    """The network of a language model's run.
+def check_encoder(folder: str) -> None:
+    """Looks whether a classifier can begin with a run.
 
     Raises:
         ConfigError: the run is of another task. RunError: there is no such run.
@@ -98,7 +98,16 @@ def language_network(folder: str) -> LanguageNetwork:
         raise ConfigError(
             f'the run is of the task "{name}", wanted a language model.', where=folder
         )
-    return LanguageModel.load(path).network
+
+
+def language_network(folder: str) -> LanguageNetwork:
+    """The network of a language model's run.
+
+    Raises:
+        ConfigError, RunError: as `check_encoder`.
+    """
+    check_encoder(folder)
+    return LanguageModel.load(folder).network
 
 
 def described(network: LanguageNetwork) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from elman.training.events import Started as Started
     from elman.training.events import Step as Step
     from elman.training.events import Validated as Validated
+    from elman.training.events import notes_to as notes_to
     from elman.training.events import read_events as read_events
     from elman.training.history import History as History
     from elman.training.history import Validation as Validation
@@ -37,6 +38,7 @@ _HOMES = {
     "Started": "events",
     "Step": "events",
     "Validated": "events",
+    "notes_to": "events",
     "read_events": "events",
     "History": "history",
     "Validation": "history",

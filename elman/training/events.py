@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,14 @@ class Note:
 
 
 Event = Started | Step | Validated | Finished | Note
+
+
+def notes_to(on_event: Callable[[Event], None] | None) -> Callable[[str], None]:
+    """A function that tells sentences as notes; to nobody when there is no `on_event`."""
+    if on_event is None:
+        return lambda _: None
+    return lambda message: on_event(Note(message))
+
 
 _KINDS: dict[str, type[Any]] = {
     "started": Started,
