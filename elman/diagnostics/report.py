@@ -20,6 +20,7 @@ _SECTIONS = (
     ("shots", "Few examples", measured.shots),
     ("positions", "Memory", written.positions),
     ("ngrams", "n-grams", written.ngrams),
+    ("learning", "While it learnt", written.learning),
     ("samples", "Samples", written.samples),
     ("passage", "Where it is sure", written.passage),
     ("curves", "Training", measured.curves),

@@ -116,7 +116,9 @@ class LanguageModel:
         if folder is not None:
             run.write_config(folder, self.config.model_dump(mode="json"))
         fitted = self._fitted = self._build(made, before)
-        trainable = LanguageTraining(fitted.network, made.train, made.valid, self.config)
+        trainable = LanguageTraining(
+            fitted.network, made.train, made.valid, self.config, made.tokeniser
+        )
         settings = self.config.model_dump(mode="json", exclude={"training"})
         fit(
             trainable,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from elman.training.events import Event as Event
     from elman.training.events import Finished as Finished
     from elman.training.events import Note as Note
+    from elman.training.events import Sample as Sample
     from elman.training.events import Started as Started
     from elman.training.events import Step as Step
     from elman.training.events import Validated as Validated
@@ -35,6 +36,7 @@ _HOMES = {
     "Event": "events",
     "Finished": "events",
     "Note": "events",
+    "Sample": "events",
     "Started": "events",
     "Step": "events",
     "Validated": "events",

@@ -69,6 +69,15 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What the model makes at this point of the run; it follows the `Validated` of the step."""
+
+    epoch: int
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """Training is over; `stopped` says why: epochs, minutes or patience."""
 
@@ -88,7 +97,7 @@ class Note:
     message: str
 
 
-Event = Started | Step | Validated | Finished | Note
+Event = Started | Step | Validated | Sample | Finished | Note
 
 
 def notes_to(on_event: Callable[[Event], None] | None) -> Callable[[str], None]:
@@ -102,6 +111,7 @@ _KINDS: dict[str, type[Any]] = {
     "started": Started,
     "step": Step,
     "validated": Validated,
+    "sample": Sample,
     "finished": Finished,
     "note": Note,
 }

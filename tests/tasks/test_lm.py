@@ -13,12 +13,13 @@ from elman import LanguageModel, load
 from elman.cells import find
 from elman.data.corpus import EncodedCorpus, Windows
 from elman.decoding import Forbidden, LineStarts, Matching
+from elman.diagnostics import write_report
 from elman.errors import DataError
 from elman.tasks.lm_config import LmConfig
 from elman.tasks.lm_measurement import dynamic_losses, position_losses
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_training import LanguageTraining, TokenBatch, token_losses
-from elman.training import fit
+from elman.training import fit, read_events
 
 TEXT = "the cat sat on the mat.\nthe dog ran to the man.\n" * 60
 
@@ -152,6 +153,35 @@ def test_from_a_file_to_text_and_back(run: Path) -> None:
     scores = task.score("the cat")
     assert "".join(t.text for t in scores) == "the cat"
     assert all(t.log_probability <= 0 for t in scores)
+
+
+def test_what_it_wrote_while_it_learnt(run: Path) -> None:
+    events = read_events(run / "metrics.jsonl")
+    said = [event for event in events if event["event"] == "sample"]
+    checks = {event["step"]: event["metrics"]["nats"] for event in events
+              if event["event"] == "validated"}  # fmt: skip
+    assert 3 <= len(said) <= 11 and all(event["step"] in checks for event in said)
+    assert all(0 < len(event["text"]) <= 200 for event in said)
+    assert said[0]["text"] != said[-1]["text"]  # one seed, another model
+    page = write_report(run).read_text()
+    places = [page.index(f"{checks[event['step']]:.3f} nats a token</h3>") for event in said]
+    assert places == sorted(places) and "While it learnt" in page
+
+
+@pytest.mark.parametrize("options", [{}, {"model.attention": 8}, {"model.stack": "deep"}])
+def test_samples_do_not_change_what_is_learnt(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    config = {"model.hidden": 16, "batch.streams": 4, "batch.tbptt": 32, **options}
+    found: list[dict[str, torch.Tensor]] = []
+    for speaks in (True, False):
+        if not speaks:
+            monkeypatch.setattr(LanguageTraining, "sample", lambda self: None)
+        task = LanguageModel(epochs=3, config=config)
+        task.fit(tmp_path / "text.txt", valid=0.1)
+        found.append(task.network.state_dict())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 @pytest.fixture(scope="module")
