@@ -52,7 +52,8 @@ def speeds(path: Path) -> str:
                 kind = SCANS if "4096" in item.case else CELLS
             groups.setdefault((part, kind, item.peer), {}).setdefault(way, []).append(item)
     rows = []
-    for (part, kind, peer), ways in groups.items():
+    order = [*PARTS, "custom", "compiled"]
+    for (part, kind, peer), ways in sorted(groups.items(), key=lambda g: order.index(g[0][0])):
         for ahead, both in (("f", "f+b"), ("step", None), ("int8 step", None)):
             if ahead in ways:
                 named = kind + PARTS.get(part, "") + (", 8 bits" if "int8" in ahead else "")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -67,6 +68,16 @@ def classify(
         str | None, Parameter(help="Text that a language model learns first, to begin with.")
     ] = None,
     folds: Annotated[int | None, Parameter(help="Cross-validate with so many folds.")] = None,
+    shots: Annotated[
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=1,
+            help="A learning curve over so many labelled examples, as 10 30 100 or 10,30,100.",
+        ),
+    ] = (),
+    shots_seeds: Annotated[
+        int, Parameter(help="Samples of each number of examples.", show_default=True)
+    ] = 3,
     resume: Annotated[bool, Parameter(help="Continue the run in --out.")] = False,
     name: Annotated[str | None, Parameter(help="The run's name; the file's name if not.")] = None,
     json: Annotated[bool, Parameter(help="Print the result as JSON.")] = False,
@@ -98,17 +109,38 @@ def classify(
     settings |= {key: value for key, value in columns.items() if value is not None}
     task = elman.Classifier(preset=preset, config=settings, **named)
     share = _share(valid)
+    if folds is not None and shots:
+        raise ConfigError("--folds and --shots are two ways to measure.", hint="Take one.")
     if folds is not None:
         _cross_validate(task, data, folds, json)
         return
     if resume and out is None:
         raise ConfigError("--resume needs the run to continue.", hint="Name it with --out.")
-    folder = out or elman.tasks.free_name(Path("runs") / f"classify-{name or stem(data)}")
+    numbers = _numbers(shots)
+    kind = "shots" if shots else "classify"
+    folder = out or elman.tasks.free_name(Path("runs") / f"{kind}-{name or stem(data)}")
+    asked: Mapping[str, Any] = {"valid": share, "test": test, "out": folder, "resume": resume}
     with watching() as on_event:
-        result = task.fit(
-            data, valid=share, test=test, out=folder, resume=resume, on_event=on_event
+        if shots:
+            curve = task.few_shot(
+                data, shots=numbers, seeds=shots_seeds, on_event=on_event, **asked
+            )
+            document = curve.summary()
+        else:
+            document = task.fit(data, on_event=on_event, **asked).summary()
+    finish(document, folder, json=json, show_result=show_curve if shots else None)
+
+
+def _numbers(shots: tuple[str, ...]) -> list[int]:
+    """`("10", "30,100")` -> `[10, 30, 100]`."""
+    words = [word for part in shots for word in part.replace(",", " ").split()]
+    wrong = next((word for word in words if not word.isdecimal()), None)
+    if wrong is not None:
+        raise ConfigError(
+            f"got {wrong!r}, wanted numbers of labelled examples such as 10 30 100.",
+            where="--shots",
         )
-    finish(result.summary(), folder, json=json)
+    return [int(word) for word in words]
 
 
 def _cross_validate(task: elman.Classifier, data: str, folds: int, json: bool) -> None:
@@ -150,7 +182,13 @@ def show_measures(document: Mapping[str, Any]) -> None:
         show(comparison["sentence"])
 
 
-def finish(document: Mapping[str, Any], folder: Path, *, json: bool) -> None:
+def finish(
+    document: Mapping[str, Any],
+    folder: Path,
+    *,
+    json: bool,
+    show_result: Callable[[Mapping[str, Any], Path, Path | None], None] | None = None,
+) -> None:
     """Writes the report of a finished training and prints what came out.
 
     Raises:
@@ -165,7 +203,7 @@ def finish(document: Mapping[str, Any], folder: Path, *, json: bool) -> None:
     if json:
         show_json(document)
     else:
-        _show_result(document, folder, report)
+        (show_result or _show_result)(document, folder, report)
     if failure is not None:
         raise ElmanError(
             f"the run is complete, but its report was not written: {failure}",
@@ -182,6 +220,34 @@ def _show_result(document: Mapping[str, Any], folder: Path, report: Path | None)
         show(f"report  {report}")
     show(f"next    elman predict {run} 'your text'")
     show(f"        elman evaluate {run} other.csv")
+
+
+def show_curve(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
+    """Prints a learning curve: a row a number of labelled examples."""
+    curve = document["shots"]
+    kinds = {"scratch": "from scratch", "transfer": "with transfer", "floor": "floor"}
+    shown = {key: title for key, title in kinds.items() if curve["points"][0][key]}
+    rows = [
+        [f"{point['shots']:,}", *(_mean_and_spread(point[key]) for key in shown)]
+        for point in curve["points"]
+    ]
+    show(table(rows, head=["examples", *shown.values()]))
+    measure = curve["measure"].replace("_", " ")
+    seeds = len(curve["seeds"])
+    show(
+        f"{measure.capitalize()} on {curve['rows']:,} {curve['split']} rows, {seeds} "
+        f"seed{'s' if seeds > 1 else ''}; weights chosen on {curve['choosing_rows']:,} rows."
+    )
+    show(document["sentence"])
+    show()
+    show(f"run     {folder}  ({duration(document['seconds'])})")
+    if report:
+        show(f"report  {report}")
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    mean = number(fmean(values)) if values else "-"
+    return f"{mean} ± {number(stdev(values))}" if len(values) > 1 else mean
 
 
 def _share(valid: str | None) -> str | float | None:

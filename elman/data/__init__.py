@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from elman.data.examples import Examples, Subset, TextExample, read_examples
     from elman.data.labels import class_names, count_labels
     from elman.data.rows import Asked, Row, Rows
-    from elman.data.splits import k_folds, stratified_split
+    from elman.data.splits import k_folds, stratified_order, stratified_split
     from elman.data.tables import read_rows
     from elman.data.tokenisers import Tokeniser, build_tokeniser, load_tokeniser
     from elman.data.vectors import Vectors, read_vectors
@@ -48,6 +48,7 @@ _HOMES = {
     "read_rows": "tables",
     "read_vectors": "vectors",
     "shortened_lengths": "batches",
+    "stratified_order": "splits",
     "stratified_split": "splits",
 }
 
@@ -78,6 +79,7 @@ __all__ = [
     "read_rows",
     "read_vectors",
     "shortened_lengths",
+    "stratified_order",
     "stratified_split",
 ]
 

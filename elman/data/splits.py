@@ -58,6 +58,32 @@ def stratified_split(
     return sorted(kept), sorted(off)
 
 
+def stratified_order(labels: Sequence[Any], seed: int = 1) -> list[int]:
+    """All rows in an order of which every beginning is a stratified sample.
+
+    Beginnings hold one another: the first 10 rows are among the first 30. A row of each class comes
+    first, so that a beginning that is long enough has all of them.
+
+    Args:
+        labels: one label, or a tuple of labels, for each row.
+        seed: of the shuffling.
+    """
+    random = np.random.default_rng([seed, 0x5407])
+    placed: list[tuple[float, int]] = []
+    for rows in _strata(labels).values():
+        for place, row in enumerate(random.permutation(np.asarray(rows))):
+            # The n-th row of a class stands about n / size of the way down, whatever its size.
+            placed.append(((place + random.random()) / len(rows), int(row)))
+    first: list[int] = []
+    rest: list[int] = []
+    seen: set[Hashable] = set()
+    for _, row in sorted(placed):
+        label = labels[row] if isinstance(labels[row], tuple | list) else (labels[row],)
+        (rest if seen.issuperset(label) else first).append(row)
+        seen.update(label)
+    return first + rest
+
+
 def k_folds(labels: Sequence[Any], k: int, seed: int = 1) -> list[tuple[list[int], list[int]]]:
     """`k` pairs (rows to train on, rows to test on); every row is tested exactly once.
 

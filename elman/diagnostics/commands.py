@@ -11,11 +11,13 @@ def commands(record: RunRecord) -> list[tuple[str, str]]:
     """Pairs of what a command does and the command."""
     run = shlex.quote(record.shown)
     given = str(record.result.get("command") or record.environment.get("command") or "").strip()
-    found = []
+    found: list[tuple[str, str]] = []
     if given:
         found.append(("Trained with", given))
         if "--resume" not in given:
             found.append(("Resume after an interruption", f"{given} --resume"))
+    if record.part("shots"):
+        return [*found, ("Write this page again", f"elman report {run}")]
     train = record.part("data", "train").get("path")
     task = str(record.result.get("task") or "classify")
     if train and record.config:

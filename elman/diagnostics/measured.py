@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from elman.diagnostics import pictures, words
@@ -97,6 +98,38 @@ def folds(record: RunRecord) -> str:
     head = ("Metric", "Mean", "Standard deviation", "Floor, mean")
     title = heading("folds", "Cross-validation", note)
     return title + table(head, rows, numbers=(1, 2, 3))
+
+
+def shots(record: RunRecord) -> str:
+    """What few labelled examples give, from scratch and with transfer, beside the floor."""
+    found, draw = record.part("shots"), pictures.shots_panel(record)
+    if draw is None:
+        return ""
+    measure = found["measure"]
+    kinds = {"scratch": "From scratch", "transfer": "With transfer", "floor": "Floor"}
+    kept = {key: title for key, title in kinds.items() if found["points"][0][key]}
+    rows = [
+        (words.count(one["shots"]), *(_mean_and_spread(measure, one[key]) for key in kept))
+        for one in found["points"]
+    ]
+    listing = table(("Examples", *kept.values()), rows, numbers=range(len(kept) + 1))
+    note = (
+        f"{words.title(measure)} on {words.split_name(found)}, mean and spread over the seeds "
+        f"{', '.join(map(str, found['seeds']))}. Every number of examples is a stratified sample "
+        "of the training part that holds the smaller ones; the weights of each training were "
+        f"chosen on the same {words.count(found['choosing_rows'])} validation rows."
+    )
+    if found.get("encoder"):
+        note += f" Transfer begins with the language model in {found['encoder']}."
+    picture = chart("Each point is a training, the line their mean", svg(draw, "shots", (5.2, 3.4)))
+    title = heading("shots", "Few labelled examples", note)
+    return f'{title}<div class="two"><div>{listing}</div><div>{picture}</div></div>'
+
+
+def _mean_and_spread(measure: str, values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return words.figure(measure, values[0] if values else None)
+    return f"{words.figure(measure, fmean(values))} ± {100 * stdev(values):.1f}"
 
 
 def curves(record: RunRecord) -> str:

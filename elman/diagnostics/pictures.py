@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from elman import files
@@ -19,7 +20,7 @@ _NAMED = 50  # classes that a confusion picture shows
 
 
 def save_pictures(record: RunRecord) -> list[Path]:
-    """Writes curves.png, confusion.png, calibration.png and lengths.png, those that there are.
+    """Writes curves.png, confusion.png, calibration.png, lengths.png and shots.png, where they are.
 
     Raises:
         ElmanError: a file cannot be written.
@@ -43,7 +44,11 @@ def _sheets(record: RunRecord) -> list[tuple[str, list[Draw], tuple[float, float
         draw, classes = confusion
         side = min(12.0, 3.2 + 0.36 * classes) if classes > 2 else 4.2
         sheets.append(("confusion", [draw], (side + 0.6, side)))
-    for name, found in (("calibration", calibration_panel), ("lengths", lengths_panel)):
+    for name, found in (
+        ("calibration", calibration_panel),
+        ("lengths", lengths_panel),
+        ("shots", shots_panel),
+    ):
         draw_one = found(record)
         if draw_one:
             sheets.append((name, [draw_one], (4.4, 3.6)))
@@ -163,6 +168,35 @@ def lengths_panel(record: RunRecord) -> Draw | None:
     """How long the training texts are, in tokens."""
     tokens = record.part("data", "train", "tokens")
     return (lambda axes: _draw_lengths(axes, tokens)) if section_histogram(tokens) else None
+
+
+def shots_panel(record: RunRecord) -> Draw | None:
+    """What few labelled examples give, with a language model to begin with and without."""
+    curve = record.part("shots")
+    return (lambda axes: _draw_shots(axes, curve)) if curve.get("points") else None
+
+
+def _draw_shots(axes: Axes, curve: Facts) -> None:
+    points = curve["points"]
+    _label(axes, "Few labelled examples", "labelled examples", f"{curve['measure']}, %")
+    axes.set_xscale("log")
+    for key, told, colour, style in (
+        ("transfer", "with transfer", SECOND, "-"),
+        ("scratch", "from scratch", FIRST, "-"),
+        ("floor", "floor", MUTED, (0, (4, 3))),
+    ):
+        known = [(one["shots"], [100 * value for value in one[key]]) for one in points if one[key]]
+        if not known:
+            continue
+        x, mean = [shots for shots, _ in known], [fmean(values) for _, values in known]
+        axes.plot(x, mean, color=colour, linewidth=1.6, linestyle=style, label=told)
+        each = [(shots, value) for shots, values in known for value in values]
+        axes.plot(*zip(*each, strict=True), "o", color=colour, markersize=3, alpha=0.55)
+    axes.set_ylim(top=min(101.0, axes.get_ylim()[1]))
+    shots = [one["shots"] for one in points]
+    axes.set_xticks(shots, [words.count(value) for value in shots])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize=9, loc="lower right", labelcolor=INK)
 
 
 def section_histogram(tokens: Facts) -> bool:

@@ -17,8 +17,10 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _SECTIONS = (
     ("measured", "Model and floor", measured.beside_floor),
     ("folds", "Cross-validation", measured.folds),
+    ("shots", "Few examples", measured.shots),
     ("positions", "Memory", written.positions),
     ("ngrams", "n-grams", written.ngrams),
+    ("learning", "While it learnt", written.learning),
     ("samples", "Samples", written.samples),
     ("passage", "Where it is sure", written.passage),
     ("curves", "Training", measured.curves),
@@ -35,6 +37,8 @@ _TASKS = {"classify": "text classification", "lm": "language model"}
 def write_report(run: str | Path) -> Path:
     """Writes report.html, card.md and pictures/*.png into a run directory, from its files alone.
 
+    The run of a learning curve gets no card, since it holds no model.
+
     Returns:
         the path of report.html.
 
@@ -44,7 +48,8 @@ def write_report(run: str | Path) -> Path:
     """
     record = read_run(Path(run))
     drawn = save_pictures(record)
-    files.write_text(record.folder / "card.md", card(record, [path.name for path in drawn]))
+    if not record.part("shots"):  # a learning curve is no model that a card could describe
+        files.write_text(record.folder / "card.md", card(record, [path.name for path in drawn]))
     path = record.folder / "report.html"
     files.write_text(path, page(record))
     return path

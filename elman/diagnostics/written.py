@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from elman.diagnostics import words
 from elman.diagnostics.markup import Markup, bar, code, fold, heading, table
-from elman.diagnostics.run_record import RunRecord
+from elman.diagnostics.run_record import RunRecord, section
 from elman.diagnostics.words import esc
 
 
@@ -32,6 +33,24 @@ def ngrams(record: RunRecord) -> str:
     listing = table(("Model", "Nats"), [(name, f"{v:.4f}") for name, v in rows], numbers=(1,))
     note = "Nats of a token on the validation part; the best one is the floor."
     return heading("ngrams", "n-grams", note) + fold(f"{len(rows)} were tried", listing)
+
+
+def learning(record: RunRecord) -> str:
+    """What the model wrote on its way, from one seed, with the loss at each point."""
+    found = record.events_of("sample")
+    if not found:
+        return ""
+    nats = {one.get("step"): section(one, "metrics").get("nats")
+            for one in record.events_of("validated")}  # fmt: skip
+    shown: list[str] = []
+    for one in found:
+        step, loss = one.get("step"), nats.get(one.get("step"))
+        told = f"Epoch {one.get('epoch')}, step {words.count(step)}"
+        told += f": {loss:.3f} nats a token" if isinstance(loss, int | float) else ""
+        shown.append(f"<h3>{esc(told)}</h3>{code(str(one.get('text')) or '(nothing)')}")
+    note = "Written during training, each time from the same seed (temperature 1), with the loss "
+    note += "on the validation part at that point."
+    return heading("learning", "While it learnt", note) + "".join(shown)
 
 
 def samples(record: RunRecord) -> str:

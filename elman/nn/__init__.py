@@ -5,6 +5,7 @@ arguments, calls and checkpoints; `accelerate` swaps them into an existing model
 """
 
 from elman.nn.accelerate import Change, Report, accelerate
+from elman.nn.attention import WindowAttention
 from elman.nn.dropout import EmbeddingDropout, SharedDropout, WeightDrop, WordDropout
 from elman.nn.options import Options
 from elman.nn.plans import StackPlan
@@ -32,6 +33,7 @@ __all__ = [
     "StackPlan",
     "Stream",
     "WeightDrop",
+    "WindowAttention",
     "WordDropout",
     "accelerate",
 ]  # fmt: skip

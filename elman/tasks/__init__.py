@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from elman.tasks.loading import load as load
     from elman.tasks.result import CrossValidation as CrossValidation
     from elman.tasks.result import Evaluation as Evaluation
+    from elman.tasks.result import FewShot as FewShot
     from elman.tasks.result import Prediction as Prediction
     from elman.tasks.result import Result as Result
     from elman.tasks.run import free_name as free_name
@@ -29,6 +30,7 @@ _HOMES = {
     "fit_floor": "floor",
     "CrossValidation": "result",
     "Evaluation": "result",
+    "FewShot": "result",
     "Prediction": "result",
     "Result": "result",
     "free_name": "run",

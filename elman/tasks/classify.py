@@ -16,19 +16,20 @@ from elman.errors import ConfigError, DataError, ElmanError, RunError
 from elman.files import write_json
 from elman.tasks import run
 from elman.tasks.blend import Blend, Scores, fit_blend
-from elman.tasks.classify_config import ClassifyConfig, configured
-from elman.tasks.classify_training import ClassifierTraining, epochs_for
+from elman.tasks.classify_config import ClassifyConfig, check_cell, configured
+from elman.tasks.classify_training import ClassifierTraining, settled
 from elman.tasks.fitted import Fitted, load_fitted, outputs_for
 from elman.tasks.measurement import averaged, document, measured
 from elman.tasks.network import TextClassifier
-from elman.tasks.preparation import Prepared, Source, members_for, prepare
+from elman.tasks.preparation import Prepared, Source, prepare
 from elman.tasks.pretraining import SHARES, pretrained
-from elman.tasks.result import CrossValidation, Evaluation, Prediction, Result
+from elman.tasks.result import CrossValidation, Evaluation, FewShot, Prediction, Result
 from elman.tasks.run_command import command
 from elman.tasks.settings import checked
+from elman.tasks.shots import SHOTS, few_shot, plan_shots, settings_to_keep, without_blend
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
-from elman.tasks.transfer import language_network
-from elman.training import Event, Note, fit
+from elman.tasks.transfer import check_encoder, language_network
+from elman.training import Event, fit, notes_to
 
 OnEvent = Callable[[Event], None]
 
@@ -59,12 +60,13 @@ class Classifier:
         cell: str | Cell | None = None,
         **common: Any,
     ) -> None:
-        self._given = (preset, config, {**common, "cell": _name(cell)})
+        name = cell.name if isinstance(cell, Cell) else cell
+        self._given = (preset, config, {**common, "cell": name})
         self.config = configured(*self._given)
         self._cell = cell if isinstance(cell, Cell) else None
         self._fitted: Fitted | None = None
         self._document: Mapping[str, Any] | None = None
-        _check_cell(self._recurrence(), self.config)
+        check_cell(self._recurrence(), self.config)
 
     def fit(
         self,
@@ -91,7 +93,7 @@ class Classifier:
                 training failed or was interrupted.
         """
         start = time.perf_counter()
-        say = _speaker(on_event)
+        say = notes_to(on_event)
         folder = self._open(out, resume)
         self._pretrain(data, folder, on_event)
         made = prepare(self.config, data, valid, folder, say)
@@ -156,7 +158,7 @@ class Classifier:
             ConfigError: fewer than two folds, or more than rows.
         """
         whole = data if isinstance(data, LabelledTexts) else read_labelled(data, self.config.data)
-        say = _speaker(on_event)
+        say = notes_to(on_event)
         measurements: list[Evaluation] = []
         for number, (kept, off) in enumerate(
             k_folds(whole.labels, folds, self.config.training.seed), start=1
@@ -166,6 +168,38 @@ class Classifier:
             result = task.fit(whole.select(kept), test=whole.select(off), on_event=on_event)
             measurements.append(result.evaluation)
         return averaged(measurements)
+
+    def few_shot(
+        self,
+        data: Source,
+        *,
+        valid: Source | float | None = None,
+        test: Source | None = None,
+        shots: Iterable[int] = SHOTS,
+        seeds: int = 3,
+        out: str | PathLike[str] | None = None,
+        resume: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> FewShot:
+        """A learning curve over few labelled examples, from scratch and with an encoder.
+
+        Args:
+            data, valid, test, out, resume, on_event: as for `fit`.
+            shots: the numbers of examples that are drawn from the training part.
+            seeds: how many samples of each are drawn and trained on.
+
+        Raises:
+            ConfigError: no number of examples is possible. Otherwise as `fit`.
+        """
+        folder = self._open(out, resume)
+        self.config = without_blend(self.config)
+        plan = plan_shots(self.config, data, (valid, test), shots, seeds, notes_to(on_event))
+        if folder is not None:
+            run.write_config(folder, settings_to_keep(self.config))
+        self._pretrain(plan.train, folder, on_event)
+        return few_shot(
+            plan, self.config, lambda c: Classifier(config=c, cell=self._cell), folder, on_event
+        )
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes a run directory that `elman.load` and every verb of the command line take.
@@ -212,6 +246,8 @@ class Classifier:
     def _pretrain(self, data: Source, folder: Path | None, on_event: OnEvent | None) -> None:
         """Trains the language model to begin with, and leaves the rest of the minutes."""
         model, training = self.config.model, self.config.training
+        if model.encoder is not None:
+            check_encoder(model.encoder)
         if model.pretrain is None or model.encoder is not None:
             return
         whole = data if isinstance(data, LabelledTexts) else read_labelled(data, self.config.data)
@@ -226,14 +262,7 @@ class Classifier:
 
     def _settle(self, made: Prepared, folder: Path | None) -> None:
         """Decides what depends on the data, and writes the settings down."""
-        training = self.config.training
-        if "epochs" not in training.model_fields_set:
-            training = training.model_copy(update={"epochs": epochs_for(len(made.train))})
-            self.config = self.config.model_copy(update={"training": training})
-        if self.config.model.members is None:
-            members = members_for(self.config.model, len(made.train))
-            model = self.config.model.model_copy(update={"members": members})
-            self.config = self.config.model_copy(update={"model": model})
+        self.config = settled(self.config, len(made.train))
         if folder is not None:
             run.write_config(folder, self.config.model_dump(mode="json"))
 
@@ -324,14 +353,9 @@ class Classifier:
     ) -> dict[str, Any]:
         fitted = self._trained()
         unknown = made.tokeniser.unknown_id
-        split: dict[str, Any] = {}
-        if made.held_out:
-            split = {"split_of": "train", "fraction": made.held_out}
-        if made.own is not None:
-            split["networks"] = int(made.own.max()) + 1
         data = {
             "train": facts(made.train, made.numbers_train, unknown),
-            "valid": facts(made.valid, made.numbers_valid, unknown, **split),
+            "valid": facts(made.valid, made.numbers_valid, unknown, **made.split_facts()),
             "test": evaluation.data if evaluation.facts["split"] == "test" else None,
         }
         name = folder.name if folder is not None else "classify"
@@ -368,27 +392,6 @@ class Classifier:
             update={"text": text or self.config.data.text, "label": label or self.config.data.label}
         )
         return read_labelled(data, config, columns=fitted.columns, several=fitted.several)
-
-
-def _name(cell: str | Cell | None) -> str | None:
-    return cell.name if isinstance(cell, Cell) else cell
-
-
-def _check_cell(cell: Cell, config: ClassifyConfig) -> None:
-    step = cell.step(**config.model.hyperparameters)
-    if len(step.inputs) > 1:
-        names = ", ".join(item.name for item in step.inputs[1:])
-        raise ConfigError(
-            f"{cell.name} needs {names} beside the words, which a text does not have.",
-            where="model.cell",
-            hint="Use another cell; see `elman cells`.",
-        )
-
-
-def _speaker(on_event: OnEvent | None) -> Callable[[str], None]:
-    if on_event is None:
-        return lambda _: None
-    return lambda message: on_event(Note(message))
 
 
 def _blend(fitted: Fitted, made: Prepared, network: Scores, floor: Scores | None) -> Blend:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from elman.cells import Cell
 from elman.data import TextConfig
+from elman.errors import ConfigError
 from elman.tasks.settings import layered
 from elman.training import TrainingConfig
 
@@ -83,6 +85,7 @@ class BatchConfig(Section):
     tokens: int | None = Field(
         default=None, ge=1, description="tokens in a batch, padding included"
     )
+    passes: int = Field(default=1, ge=1, description="over the rows, between two validations")
     balance: Literal["none", "weights", "sampler"] = Field(
         default="none", description="rare classes: weigh their loss, or draw them more often"
     )
@@ -165,6 +168,22 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.segment": 0,
     },
 }
+
+
+def check_cell(cell: Cell, config: ClassifyConfig) -> None:
+    """Refuses a cell that reads more than words.
+
+    Raises:
+        ConfigError: it does.
+    """
+    step = cell.step(**config.model.hyperparameters)
+    if len(step.inputs) > 1:
+        names = ", ".join(item.name for item in step.inputs[1:])
+        raise ConfigError(
+            f"{cell.name} needs {names} beside the words, which a text does not have.",
+            where="model.cell",
+            hint="Use another cell; see `elman cells`.",
+        )
 
 
 def configured(

@@ -15,7 +15,7 @@ from torch.nn import functional
 from elman.data import Batch, EncodedTexts, TextConfig, bucketed, collate, shortened_lengths
 from elman.tasks.blend import Scores, fit_blend, log_loss, share_right
 from elman.tasks.classify_config import BatchConfig, ClassifyConfig
-from elman.tasks.held_out import Owners
+from elman.tasks.held_out import Owners, members_for
 from elman.tasks.network import TextClassifier
 from elman.tasks.transfer import rates, unfreeze
 from elman.training import ParameterGroup, parameter_groups
@@ -125,20 +125,28 @@ class ClassifierTraining:
         config = self._config
         if self.model.layers and config.model.unfreeze:
             unfreeze(self.model, self.model.layers, epoch)
+        passes = config.batch.passes
+        numbers = range((epoch - 1) * passes + 1, epoch * passes + 1)
+        plan = [batch for number in numbers for batch in self._one_pass(number)]
+        return LazyBatches(self._train, plan, config.data)
+
+    def _one_pass(self, number: int) -> list[list[int]]:
+        """The rows of each batch of a pass over the training part."""
+        config = self._config
         rows, seed = None, config.training.seed
         if config.batch.balance == "sampler":
-            rows = balanced_rows(self._train, seed, epoch)
+            rows = balanced_rows(self._train, seed, number)
         lengths = lengths_of(self._train, config.data)
         plan = bucketed(
             lengths if rows is None else lengths[rows],
             batch_size=batch_rows(config.batch, len(self._train)),
             token_budget=config.batch.tokens,
             seed=seed,
-            epoch=epoch,
+            epoch=number,
         )
         if rows is not None:
             plan = [[int(rows[place]) for place in batch] for batch in plan]
-        return LazyBatches(self._train, plan, config.data)
+        return plan
 
     def loss(self, batch: Batch) -> tuple[Tensor, float]:
         """Cross-entropy: over classes, or of each label alone when there may be several.
@@ -182,6 +190,24 @@ class ClassifierTraining:
         if self._floor is not None:
             found["network_accuracy"] = share_right(scores, self._targets, several)
         return found
+
+
+def settled(config: ClassifyConfig, rows: int) -> ClassifyConfig:
+    """The settings with what they leave to the number of rows decided."""
+    batch, model, training = config.batch, config.model, config.training
+    if "epochs" not in training.model_fields_set:
+        training = training.model_copy(update={"epochs": epochs_for(rows)})
+        if "passes" not in batch.model_fields_set:
+            batch = batch.model_copy(update={"passes": passes_for(batch, rows)})
+    if model.members is None:
+        model = model.model_copy(update={"members": members_for(model, rows)})
+    return config.model_copy(update={"batch": batch, "model": model, "training": training})
+
+
+def passes_for(config: BatchConfig, rows: int) -> int:
+    """Passes between two validations: so many that a handful of rows gives some 20 steps."""
+    size = batch_rows(config, rows)
+    return 1 if size is None else max(1, round(20 * size / max(1, rows)))
 
 
 def epochs_for(rows: int) -> int:

@@ -14,9 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data import stratified_split
+from elman.tasks.classify_config import ModelConfig
 
 Owners = NDArray[np.int64]
 LEARNT = -1  # no network leaves out such a row
+
+
+def members_for(model: ModelConfig, rows: int) -> int:
+    """Networks that answer together: three where the training file is small enough for it."""
+    if model.encoder is not None:  # it goes on from one network
+        return 1
+    return model.members or (3 if rows <= 20_000 else 1)
 
 
 def owners_of(labels: Sequence[Any], share: float, networks: int, seed: int) -> Owners:

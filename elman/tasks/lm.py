@@ -34,7 +34,7 @@ from elman.tasks.lm_preparation import (
 from elman.tasks.lm_training import LanguageTraining, token_losses
 from elman.tasks.run_command import command
 from elman.tasks.settings import layered
-from elman.training import Event, Note, fit
+from elman.training import Event, fit, notes_to
 
 OnEvent = Callable[[Event], None]
 
@@ -112,11 +112,13 @@ class LanguageModel:
         if before is not None:  # its sizes, our dropouts would be another model's
             model = before.config.model.model_copy(update={"start": start})
             self.config = self.config.model_copy(update={"model": model})
-        made = prepare_text(self.config, data, valid, test, folder, _speaker(on_event))
+        made = prepare_text(self.config, data, valid, test, folder, notes_to(on_event))
         if folder is not None:
             run.write_config(folder, self.config.model_dump(mode="json"))
         fitted = self._fitted = self._build(made, before)
-        trainable = LanguageTraining(fitted.network, made.train, made.valid, self.config)
+        trainable = LanguageTraining(
+            fitted.network, made.train, made.valid, self.config, made.tokeniser
+        )
         settings = self.config.model_dump(mode="json", exclude={"training"})
         fit(
             trainable,
@@ -354,12 +356,6 @@ class LanguageModel:
                 hint="Use words or characters that occur in its training text.",
             )
         return ids
-
-
-def _speaker(on_event: OnEvent | None) -> Callable[[str], None]:
-    if on_event is None:
-        return lambda _: None
-    return lambda message: on_event(Note(message))
 
 
 def _corpus_of(ids: Sequence[int]) -> EncodedCorpus:

@@ -41,6 +41,9 @@ class LmModelConfig(Section):
     outputs: Literal["last", "sum"] = Field(
         default="sum", description="what predicts: the last layer, or the sum of all"
     )
+    attention: int = Field(
+        default=0, ge=0, description="steps that one attention head behind the layers sees; 0: none"
+    )
     tied: bool | None = Field(
         default=None, description="one matrix for embedding and softmax; null: by words, yes"
     )

@@ -42,6 +42,7 @@ class Reader:
         self.network = network.eval()
         self._stream: Any = None
         self._state: Any = None
+        self._memory: Any = None  # of the attention behind a stream
         plain = network.config.stack == "plain"
         if plain and next(network.parameters()).device.type == "cpu":
             self._stream = network.recurrent.stream(weights=weights)
@@ -54,8 +55,10 @@ class Reader:
         features, _, state = self.network.features(tokens)
         if self._stream is None:
             self._state = state
-        else:
+        elif self.network.attention is None:
             self._stream.state = state
+        else:
+            self._stream.state, self._memory = state
         return self.network.logits(features[-1, 0])
 
     @torch.no_grad()
@@ -67,6 +70,9 @@ class Reader:
             features, _, self._state = self.network.features(ids, self._state)
             return self.network.logits(features[-1, 0])
         y = self._stream.step(self.network.embedding.weight[token])
+        if self.network.attention is not None:
+            seen, self._memory = self.network.attention(y[None, None], self._memory)
+            y = seen[0, 0]
         return self.network.logits(y)
 
 

@@ -1,6 +1,6 @@
 """The language model's network, in the usual order:
 
-tokens -> embedding -> recurrent stack, its state carried -> dropout -> softmax
+tokens -> embedding -> recurrent stack, its state carried -> [attention] -> dropout -> softmax
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.cells import Cell
-from elman.nn import EmbeddingDropout, Recurrent, SharedDropout
+from elman.nn import EmbeddingDropout, Recurrent, SharedDropout, WindowAttention
 from elman.nn.block import Deep
 from elman.tasks.lm_config import LmModelConfig
 
@@ -42,6 +42,7 @@ class LanguageNetwork(nn.Module):
         self.recurrent = _stack(config, cell, size)
         self.drop_output = SharedDropout(config.output_dropout)
         width = config.hidden if config.stack == "deep" else self.recurrent.output_size
+        self.attention = attention_of(config, width)
         self.shrink = nn.Linear(width, size) if tied and width != size else None
         self.adaptive: Any = None
         self.bias: nn.Parameter | None = None
@@ -58,11 +59,15 @@ class LanguageNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor, State]:
         """`(T, B)` -> the stack's output with and without dropout, `(T, B, H)`, and the state."""
         vectors = self.drop_input(self.drop_types(self.embedding, ids))
+        state, memory = (state, None) if self.attention is None or state is None else state
         if self.config.stack == "deep":
             lengths = torch.full((ids.shape[1],), ids.shape[0], device=ids.device)
             plain, state = self.recurrent(vectors, state, lengths=lengths, resets=resets)
         else:
             plain, state = self.recurrent(vectors, state, resets=resets)
+        if self.attention is not None:
+            plain, memory = self.attention(plain, memory, resets)
+            state = (state, memory)
         return self.drop_output(plain), plain, state
 
     def logits(self, features: Tensor) -> Tensor:
@@ -91,6 +96,13 @@ class LanguageNetwork(nn.Module):
         """`(T, B)` tokens -> scores `(T, B, V)` for the next ones, and the state."""
         features, _, state = self.features(ids, state, resets)
         return self.logits(features), state
+
+
+def attention_of(config: LmModelConfig, width: int) -> WindowAttention | None:
+    """The attention of the settings behind a stack that gives `width` features, if they ask."""
+    if config.attention == 0:
+        return None
+    return WindowAttention(width, config.attention, dropout=config.layer_dropout)
 
 
 def _stack(config: LmModelConfig, cell: Cell, size: int) -> Any:

@@ -10,10 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.data import Tokeniser
 from elman.data.corpus import EncodedCorpus, Window, Windows
 from elman.tasks.lm_config import LmConfig
+from elman.tasks.lm_generation import Wanted, generate
 from elman.tasks.lm_network import LanguageNetwork, detached, flat_state, like_state
 from elman.training import ParameterGroup, parameter_groups
+
+_SAMPLE = 200  # characters that are written after a validation
+_SLOW_SAMPLE = 40  # by a model without a stream, which takes some milliseconds for each
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,12 @@ class LanguageTraining:
 
     Windows of the same streams follow one another, so that the state goes on from window to
     window and its gradient does not (truncated backpropagation through time).
+
+    Args:
+        network: what is trained.
+        train, valid: the parts of the text.
+        config: every setting.
+        tokeniser: writes the samples on the way; without one there are none.
     """
 
     monitor = "nats"
@@ -68,8 +79,10 @@ class LanguageTraining:
         train: EncodedCorpus,
         valid: EncodedCorpus,
         config: LmConfig,
+        tokeniser: Tokeniser | None = None,
     ) -> None:
         self.model = network
+        self._tokeniser = tokeniser
         self._train, self._valid, self._config = train, valid, config
         self._state: Any = None
 
@@ -114,6 +127,18 @@ class LanguageTraining:
         """Nats a token on the validation part, the state carried through all of it."""
         losses = token_losses(self.model, self._valid)
         return {"nats": float(predicted(losses, self._valid).mean())}
+
+    def sample(self) -> str | None:
+        """A short text that the model writes as it is, always from the same seed."""
+        if self._tokeniser is None:
+            return None
+        length = _SAMPLE if self._config.model.stack == "plain" else _SLOW_SAMPLE
+        text = ""
+        for token in generate(self.model, self._tokeniser, (), Wanted(length, seed=1)):
+            text += token.text
+            if len(text) >= length:
+                break
+        return text
 
     def carried_state(self) -> dict[str, Tensor]:
         """The state between two windows, for checkpoints."""

@@ -20,9 +20,9 @@ from elman.data import (
 from elman.errors import ConfigError, DataError, RunError
 from elman.files import read_json, write_json
 from elman.tasks.blend import Scores, scores_of, share_right
-from elman.tasks.classify_config import ClassifyConfig, ModelConfig
+from elman.tasks.classify_config import ClassifyConfig
 from elman.tasks.floor import Floor, Floors, fit_floor, load_floors, save_floors
-from elman.tasks.held_out import LEARNT, Owners, owners_of
+from elman.tasks.held_out import LEARNT, Owners, members_for, owners_of
 from elman.tasks.texts import LabelledTexts, encoded, read_labelled
 
 Say = Callable[[str], None]
@@ -67,6 +67,15 @@ class Prepared:
         """`(valid rows,)`: the network that has not seen a row."""
         return None if self.owners is None else self.owners[self.owners != LEARNT]
 
+    def split_facts(self) -> dict[str, Any]:
+        """What `result.json` says about how the validation part was split off."""
+        found: dict[str, Any] = {}
+        if self.held_out:
+            found = {"split_of": "train", "fraction": self.held_out}
+        if self.own is not None:
+            found["networks"] = int(self.own.max()) + 1
+        return found
+
     def floor_scores(self) -> Scores | None:
         """Each validation row's scores by the floor that has not seen it, `(rows, classes)`."""
         if not self.floors or not len(self.valid):
@@ -95,15 +104,16 @@ def prepare(
         ConfigError: an impossible share to hold out.
         RunError: the folder's run was begun with other data.
     """
-    whole = data if isinstance(data, LabelledTexts) else _read(data, config, say)
+    whole = data if isinstance(data, LabelledTexts) else read_training(data, config, say)
     classes = _classes(whole)
     columns = {name: whole.examples.facts.get(name) for name in ("text", "label")}
-    train, held, share, owners = _split(config, whole, valid, columns)
+    networks = members_for(config.model, len(whole))
+    train, held, share, owners = split_off(config, whole, valid, columns, networks)
     _require_text(train)
     fingerprints = {"train": train.examples.fingerprint(), "valid": held.examples.fingerprint()}
     begun = folder is not None and (folder / PREPARED).exists()
     if folder is not None:
-        _same_data(folder, fingerprints)
+        same_data(folder, fingerprints)
     if begun and folder is not None:
         tokeniser: Tokeniser = load_tokeniser(folder)
     elif config.model.encoder is not None:
@@ -133,7 +143,12 @@ def prepare(
     return made
 
 
-def _read(data: str | PathLike[str], config: ClassifyConfig, say: Say) -> LabelledTexts:
+def read_training(data: str | PathLike[str], config: ClassifyConfig, say: Say) -> LabelledTexts:
+    """The labelled texts to train on; says what was found in the file.
+
+    Raises:
+        DataError: the file or a row cannot be used.
+    """
     texts = read_labelled(data, config.data, several=config.data.several_labels)
     found = texts.examples.facts
     how = ", ".join(str(found[key]) for key in ("format", "compression") if found.get(key))
@@ -156,12 +171,21 @@ def _classes(texts: LabelledTexts) -> tuple[str, ...]:
     return names
 
 
-def _split(
+def split_off(
     config: ClassifyConfig,
     whole: LabelledTexts,
     valid: Source | float | None,
     columns: dict[str, str | None],
+    networks: int = 1,
 ) -> tuple[LabelledTexts, LabelledTexts, float | None, Owners | None]:
+    """The rows to train on, those to validate on, and the share that these were split off by.
+
+    With several networks each leaves out rows of its own where no file to validate on is given:
+    then all rows are trained on, and the owners say by whom not.
+
+    Raises:
+        DataError: the file to validate on cannot be used. ConfigError: an impossible share.
+    """
     chosen = config.valid if valid is None else valid
     if isinstance(chosen, str) and _number(chosen) is not None:
         chosen = _number(chosen)
@@ -174,7 +198,6 @@ def _split(
                 f"got a share of {share:g} to validate on, wanted one between 0 and 1.",
                 where="valid",
             )
-        networks = members_for(config.model, len(whole))
         owners = owners_of(whole.labels, share, networks, config.training.seed)
         held = whole.select(np.flatnonzero(owners != LEARNT).tolist())
         if owners.max() > 0:
@@ -183,13 +206,6 @@ def _split(
     assert chosen is not None
     several = whole.several
     return whole, read_labelled(chosen, config.data, columns=columns, several=several), None, None
-
-
-def members_for(model: ModelConfig, rows: int) -> int:
-    """Networks that answer together: three where the training file is small enough for it."""
-    if model.encoder is not None:  # it goes on from one network
-        return 1
-    return model.members or (3 if rows <= 20_000 else 1)
 
 
 def _number(text: str) -> float | None:
@@ -208,7 +224,12 @@ def _require_text(texts: LabelledTexts) -> None:
         )
 
 
-def _same_data(folder: Path, fingerprints: dict[str, str]) -> None:
+def same_data(folder: Path, fingerprints: dict[str, str]) -> None:
+    """Checks that a run is continued with the data that it was begun with.
+
+    Raises:
+        RunError: it is not.
+    """
     path = folder / PREPARED
     if not path.exists():
         return

@@ -105,6 +105,49 @@ class Result:
 
 
 @dataclass(frozen=True)
+class ShotPoint:
+    """What one number of labelled examples gave, a value a seed.
+
+    Attributes:
+        shots: the number of labelled examples.
+        scratch: without a language model.
+        transfer: beginning with one; empty when there is none.
+        floor: of the classical model on the same examples; empty when it is switched off.
+    """
+
+    shots: int
+    scratch: tuple[float, ...]
+    transfer: tuple[float, ...] = ()
+    floor: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """A learning curve over few labelled examples.
+
+    Attributes:
+        measure: the name of what was measured, "accuracy" or, with several labels, "micro_f1".
+        points: one a number of examples, the smallest first.
+        document: the content of `result.json`.
+        run: the run directory, if there is one.
+    """
+
+    measure: str
+    points: tuple[ShotPoint, ...]
+    document: Mapping[str, Any]
+    run: Path | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The curve in words."""
+        return str(self.document["sentence"])
+
+    def summary(self) -> dict[str, Any]:
+        """The content of `result.json`."""
+        return dict(self.document)
+
+
+@dataclass(frozen=True)
 class CrossValidation:
     """The results of `k` folds: each fold's evaluation, and mean and spread of each measure."""
 

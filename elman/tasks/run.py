@@ -29,6 +29,8 @@ from elman.files import explain, read_json, sha256, write_json, write_text
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SHOTS = "shots.jsonl"
+"""The measurements of a learning curve, one line a training; its folder holds no model."""
 _PACKAGES = ("torch", "numpy", "tokenizers", "polars", "scikit-learn", "lightning-fabric")
 
 
@@ -160,6 +162,11 @@ def verify(folder: Path) -> None:
             hint="Name a folder that `elman train` wrote.",
         )
     if not (folder / MANIFEST).exists():
+        if (folder / SHOTS).exists():
+            raise RunError(
+                f'"{folder}" holds a learning curve and no model.',
+                hint="Train one with `elman train classify` without --shots.",
+            )
         raise RunError(
             f'the run in "{folder}" is not finished.',
             hint="Finish it with `elman train ... --resume`.",

@@ -123,7 +123,11 @@ def layered(
             raise ConfigError(f'there is no setting "{name}".', hint=did_you_mean(name, short))
         if value is not None:
             named[short[name]] = value
-    given = config.model_dump() if isinstance(config, BaseModel) else nested(config or {})
+    if isinstance(config, BaseModel):
+        # What nobody set is left to the preset, and to decisions that depend on the data.
+        given = config.model_dump(exclude_unset=True)
+    else:
+        given = nested(config or {})
     preset = str(given.get("preset", preset)) if preset == "default" else preset
     if preset not in presets:
         raise ConfigError(f'there is no preset "{preset}".', hint=did_you_mean(preset, presets))

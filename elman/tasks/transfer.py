@@ -45,7 +45,7 @@ class TransferNetwork(nn.Module):
         self.word_dropout = WordDropout(config.word_dropout)
         self.embedding, self.recurrent = language.embedding, language.recurrent
         self.drop_types, self.drop_input = language.drop_types, language.drop_input
-        self.drop_output = language.drop_output
+        self.attention, self.drop_output = language.attention, language.drop_output
         deep = language.config.stack == "deep"
         width = language.config.hidden if deep else self.recurrent.output_size
         self.pooling = Pooling(POOLING, width, bidirectional=False)
@@ -58,6 +58,8 @@ class TransferNetwork(nn.Module):
         ids = torch.cat([edge, self.word_dropout(values)])
         vectors = self.drop_input(self.drop_types(self.embedding, ids))
         y, _ = self.recurrent(vectors, lengths=lengths + 1)
+        if self.attention is not None:  # it looks back only: no padding is seen by what is pooled
+            y, _ = self.attention(y)
         pooled = self.pooling(self.drop_output(y), lengths + 1)
         return self.linear(self.dropout(pooled))
 
@@ -66,6 +68,8 @@ def depth_of(name: str, layers: int) -> int:
     """How far below the classes a parameter stands: 0 the head, `layers` + 1 the vectors."""
     if fnmatchcase(name, "*embedding.*"):
         return layers + 1
+    if ".attention." in f".{name}":
+        return 1
     if ".recurrent." not in f".{name}":
         return 0
     for layer in range(layers):
@@ -85,8 +89,8 @@ def unfreeze(network: nn.Module, layers: int, epoch: int) -> None:
         parameter.requires_grad_(depth_of(name, layers) < epoch)
 
 
-def language_network(folder: str) -> LanguageNetwork:
-    """The network of a language model's run.
+def check_encoder(folder: str) -> None:
+    """Looks whether a classifier can begin with a run.
 
     Raises:
         ConfigError: the run is of another task. RunError: there is no such run.
@@ -98,7 +102,16 @@ def language_network(folder: str) -> LanguageNetwork:
         raise ConfigError(
             f'the run is of the task "{name}", wanted a language model.', where=folder
         )
-    return LanguageModel.load(path).network
+
+
+def language_network(folder: str) -> LanguageNetwork:
+    """The network of a language model's run.
+
+    Raises:
+        ConfigError, RunError: as `check_encoder`.
+    """
+    check_encoder(folder)
+    return LanguageModel.load(folder).network
 
 
 def described(network: LanguageNetwork) -> dict[str, Any]:

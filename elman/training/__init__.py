@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from elman.training.events import Event as Event
     from elman.training.events import Finished as Finished
     from elman.training.events import Note as Note
+    from elman.training.events import Sample as Sample
     from elman.training.events import Started as Started
     from elman.training.events import Step as Step
     from elman.training.events import Validated as Validated
+    from elman.training.events import notes_to as notes_to
     from elman.training.events import read_events as read_events
     from elman.training.history import History as History
     from elman.training.history import Validation as Validation
@@ -34,9 +36,11 @@ _HOMES = {
     "Event": "events",
     "Finished": "events",
     "Note": "events",
+    "Sample": "events",
     "Started": "events",
     "Step": "events",
     "Validated": "events",
+    "notes_to": "events",
     "read_events": "events",
     "History": "history",
     "Validation": "history",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,15 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What the model makes at this point of the run; it follows the `Validated` of the step."""
+
+    epoch: int
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """Training is over; `stopped` says why: epochs, minutes or patience."""
 
@@ -87,12 +97,21 @@ class Note:
     message: str
 
 
-Event = Started | Step | Validated | Finished | Note
+Event = Started | Step | Validated | Sample | Finished | Note
+
+
+def notes_to(on_event: Callable[[Event], None] | None) -> Callable[[str], None]:
+    """A function that tells sentences as notes; to nobody when there is no `on_event`."""
+    if on_event is None:
+        return lambda _: None
+    return lambda message: on_event(Note(message))
+
 
 _KINDS: dict[str, type[Any]] = {
     "started": Started,
     "step": Step,
     "validated": Validated,
+    "sample": Sample,
     "finished": Finished,
     "note": Note,
 }

@@ -14,7 +14,7 @@ from elman.training import guard, random_state
 from elman.training.averaging import Averager, copied, put_weights, weights_of
 from elman.training.config import TrainingConfig
 from elman.training.engine import Engine, Gathered
-from elman.training.events import Event, Finished, Note, Started, Step, Validated
+from elman.training.events import Event, Finished, Note, Sample, Started, Step, Validated
 from elman.training.history import History, Validation
 from elman.training.interrupts import Interrupts
 from elman.training.keeper import Keeper
@@ -22,7 +22,7 @@ from elman.training.optimisers import set_rate
 from elman.training.pace import Clock, Pace
 from elman.training.schedules import factor
 from elman.training.state import RunState
-from elman.training.trainable import Batches, Trainable
+from elman.training.trainable import Batches, Trainable, sample
 
 EVENT_SECONDS = 0.1
 OVERFLOWS = 50
@@ -267,7 +267,9 @@ class Loop:
         """Measures, keeps the weights if they are the best, and asks schedule and patience."""
         state = self.state
         began = time.monotonic()
-        metrics = self._measured()
+        tenth = 10 if state.stopped else int(10 * state.progress)
+        metrics, made = self._measured(sampling=tenth > state.sampled)
+        state.sampled = max(state.sampled, tenth)
         value = metrics[self.trainable.monitor]
         improved = self._better(value)
         state.waited = 0 if improved else state.waited + 1
@@ -282,6 +284,8 @@ class Loop:
         if self.config.patience is not None and state.waited >= self.config.patience:
             state.stopped = state.stopped or "patience"
         self._record(metrics, improved, began)
+        if made is not None:
+            self.emit(Sample(state.epoch, state.step, made))
 
     def _record(self, metrics: dict[str, float], improved: bool, began: float) -> None:
         state = self.state
@@ -300,9 +304,10 @@ class Loop:
         )
         self.emit(Validated(state.epoch, state.step, metrics, improved, loss, elapsed, took))
 
-    def _measured(self) -> dict[str, float]:
-        """The task's metrics, from the first process, with averaged weights in place."""
+    def _measured(self, *, sampling: bool) -> tuple[dict[str, float], str | None]:
+        """The task's metrics, and a sample, from the first process with averaged weights."""
         metrics: dict[str, float] | None = None
+        made: str | None = None
         if self.engine.rank == 0:
             before = random_state.capture()
             try:
@@ -311,6 +316,7 @@ class Loop:
                     metrics = {
                         name: float(number) for name, number in self.trainable.validate().items()
                     }
+                    made = sample(self.trainable) if sampling else None
             except KeyboardInterrupt:
                 self.interrupts.requested = True
             finally:
@@ -327,7 +333,7 @@ class Loop:
                 f'validation gave no "{self.trainable.monitor}".',
                 hint=did_you_mean(self.trainable.monitor, metrics),
             )
-        return metrics
+        return metrics, made
 
     def _better(self, value: float) -> bool:
         if not math.isfinite(value):

@@ -22,6 +22,7 @@ class RunState:
         unvalidated: steps since the last validation, which was over at `validated_at` seconds
             and took `validation_seconds`.
         waited: validations since the best one.
+        sampled: tenths of the run that had passed at the last sample.
         loss_sum, loss_weight: of the training loss since the last validation.
         skipped: steps in a row that half precision skipped for overflow.
     """
@@ -39,6 +40,7 @@ class RunState:
     validated_at: float = 0.0
     validation_seconds: float = 0.0
     waited: int = 0
+    sampled: int = -1
     best: float | None = None
     best_epoch: int = 0
     best_step: int = 0

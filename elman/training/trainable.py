@@ -51,6 +51,9 @@ class Trainable(Protocol[B]):
         `carried_state() -> dict[str, Tensor]` and `load_carried_state(dict[str, Tensor])` - tensors
         that go from batch to batch (the state of truncated backpropagation through time); they
         are stored in checkpoints.
+        `sample() -> str` - what the model makes as it is, to show how it learns. Called behind
+        `validate` and under the same conditions, some ten times a run; its own numbers must come
+        from a seed of their own. The events and `metrics.jsonl` hold it.
     """
 
     @property
@@ -95,6 +98,12 @@ class Trainable(Protocol[B]):
         one calls it. The random generators are put back afterwards.
         """
         ...
+
+
+def sample(trainable: Trainable[Any]) -> str | None:
+    """What the model makes as it is, where the task can tell."""
+    method = getattr(trainable, "sample", None)
+    return None if method is None else method()
 
 
 def carried_state(trainable: Trainable[Any]) -> dict[str, Tensor]:

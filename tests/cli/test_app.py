@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import SMALL, write_films
 
 from elman.cli import app
 from elman.errors import DataError
@@ -182,6 +183,21 @@ def test_cells(elman) -> None:
 def test_cells_that_are_not(elman, words: list[str], told: str) -> None:
     answer = elman("cells", *words)
     assert answer.code == 1 and told in answer.err
+
+
+def test_a_curve_over_few_examples(elman, tmp_path: Path) -> None:
+    data = write_films(tmp_path / "films.csv")
+    words = ["train", "classify", data, *SMALL, "--shots-seeds", "1", "--out"]
+    answer = elman(*words, tmp_path / "a", "--shots", "4", "8,16")
+    assert answer.code == 0, answer.err
+    assert [line.split()[0] for line in answer.out.splitlines()[:4]] == ["examples", "4", "8", "16"]
+    assert (tmp_path / "a" / "report.html").exists()
+    again = json.loads(elman(*words, tmp_path / "b", "--shots", "4,8,16", "--json").out)
+    kept = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert again["shots"]["points"] == kept["shots"]["points"]
+    answer = elman("predict", tmp_path / "a", "a lovely film")
+    assert answer.code == 1 and "holds a learning curve and no model" in answer.err
+    assert elman("train", "classify", data, "--shots").code == 2
 
 
 def test_doctor(elman) -> None:

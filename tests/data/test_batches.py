@@ -19,6 +19,7 @@ from elman.data import (
     encode,
     k_folds,
     shortened_lengths,
+    stratified_order,
     stratified_split,
 )
 from elman.errors import ConfigError, DataError
@@ -162,6 +163,26 @@ def test_folds(labels: list[str], k: int) -> None:
         assert sum(shares) == count
     for train, test in folds:
         assert sorted(train + test) == list(range(len(labels)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("aaabbc"), min_size=2, max_size=200), st.integers(0, 9))
+def test_every_beginning_of_the_order_is_stratified(labels: list[str], seed: int) -> None:
+    order = stratified_order(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
+    assert order == stratified_order([(label,) for label in labels], seed)
+    counts = Counter(labels)
+    assert {labels[row] for row in order[: len(counts)]} == set(labels)
+    for size in range(len(counts), len(labels) + 1):
+        there = Counter(labels[row] for row in order[:size])
+        for label, count in counts.items():
+            assert abs(there[label] - size * count / len(labels)) <= len(counts)
+
+
+def test_a_beginning_holds_every_one_of_several_labels() -> None:
+    labels = [("a",)] * 40 + [("a", "b"), ("c", "b"), ()]
+    seen = {label for row in stratified_order(labels)[:3] for label in labels[row]}
+    assert seen == {"a", "b", "c"}
 
 
 def test_impossible_splits() -> None:

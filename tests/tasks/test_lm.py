@@ -13,12 +13,13 @@ from elman import LanguageModel, load
 from elman.cells import find
 from elman.data.corpus import EncodedCorpus, Windows
 from elman.decoding import Forbidden, LineStarts, Matching
+from elman.diagnostics import write_report
 from elman.errors import DataError
 from elman.tasks.lm_config import LmConfig
 from elman.tasks.lm_measurement import dynamic_losses, position_losses
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_training import LanguageTraining, TokenBatch, token_losses
-from elman.training import fit
+from elman.training import fit, read_events
 
 TEXT = "the cat sat on the mat.\nthe dog ran to the man.\n" * 60
 
@@ -33,19 +34,32 @@ def corpus(size: int = 400, seed: int = 0, boundary: int = 0) -> EncodedCorpus:
 def network(**options: Any) -> LanguageNetwork:
     torch.manual_seed(0)
     config = LmConfig(model={"hidden": 12, "depth": 2, **options}).model
-    return LanguageNetwork(config, find(config.cell), 9, tied=options.get("tied") or False)
+    made = LanguageNetwork(config, find(config.cell), 9, tied=options.get("tied") or False)
+    if made.attention is not None:  # it begins with zeros, and would add nothing
+        torch.nn.init.normal_(made.attention.leave.weight)
+    return made
+
+
+ATTENTION = {"attention": 11}
 
 
 @pytest.mark.parametrize("window", [1, 7, 64, 1000])
-@pytest.mark.parametrize("options", [{}, {"stack": "deep", "cell": "minGRU"}, {"tied": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stack": "deep", "cell": "minGRU"}, {"tied": True}, ATTENTION,
+     {"stack": "deep", "cell": "minGRU", **ATTENTION}],
+)  # fmt: skip
 def test_chunks_of_any_size_give_the_same_loss(window: int, options: dict[str, Any]) -> None:
     model, text = network(**options), corpus()
     whole = token_losses(model, text, window=10_000)
-    np.testing.assert_allclose(token_losses(model, text, window=window), whole, atol=1e-5)
+    found = token_losses(model, text, window=window)
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+    assert found.mean(dtype=np.float64) == pytest.approx(whole.mean(dtype=np.float64), abs=1e-6)
 
 
-def test_documents_begin_anew() -> None:
-    model, text = network(), corpus()
+@pytest.mark.parametrize("options", [{}, ATTENTION])
+def test_documents_begin_anew(options: dict[str, Any]) -> None:
+    model, text = network(**options), corpus()
     losses = token_losses(model, text)
     edge = int(np.flatnonzero(text.ids == 0)[1])
     alone = EncodedCorpus(text.ids[edge:], 0, 1, 1, 1, 0, "")
@@ -71,8 +85,9 @@ def test_a_window_over_all_is_full_backpropagation() -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    config = LmConfig(batch={"streams": 4, "tbptt": 8}, model={"hidden": 8},
+@pytest.mark.parametrize("options", [{}, {"attention": 20}])
+def test_training_resumes_to_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
+    config = LmConfig(batch={"streams": 4, "tbptt": 8}, model={"hidden": 8, **options},
                       training={"epochs": 2, "checkpoint_seconds": 0})  # fmt: skip
 
     def trained(folder: Path, stop: bool, resume: bool) -> dict[str, torch.Tensor]:
@@ -140,9 +155,59 @@ def test_from_a_file_to_text_and_back(run: Path) -> None:
     assert all(t.log_probability <= 0 for t in scores)
 
 
-def test_generation_follows_the_network(run: Path) -> None:
+def test_what_it_wrote_while_it_learnt(run: Path) -> None:
+    events = read_events(run / "metrics.jsonl")
+    said = [event for event in events if event["event"] == "sample"]
+    checks = {event["step"]: event["metrics"]["nats"] for event in events
+              if event["event"] == "validated"}  # fmt: skip
+    assert 3 <= len(said) <= 11 and all(event["step"] in checks for event in said)
+    assert all(0 < len(event["text"]) <= 200 for event in said)
+    assert said[0]["text"] != said[-1]["text"]  # one seed, another model
+    page = write_report(run).read_text()
+    places = [page.index(f"{checks[event['step']]:.3f} nats a token</h3>") for event in said]
+    assert places == sorted(places) and "While it learnt" in page
+
+
+@pytest.mark.parametrize("options", [{}, {"model.attention": 8}, {"model.stack": "deep"}])
+def test_samples_do_not_change_what_is_learnt(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    config = {"model.hidden": 16, "batch.streams": 4, "batch.tbptt": 32, **options}
+    found: list[dict[str, torch.Tensor]] = []
+    for speaks in (True, False):
+        if not speaks:
+            monkeypatch.setattr(LanguageTraining, "sample", lambda self: None)
+        task = LanguageModel(epochs=3, config=config)
+        task.fit(tmp_path / "text.txt", valid=0.1)
+        found.append(task.network.state_dict())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+@pytest.fixture(scope="module")
+def attentive(run: Path) -> Path:
+    """A run whose model looks back over 20 steps."""
+    folder = run.parent / "attentive"
+    config = {"model.hidden": 32, "batch.streams": 4, "batch.tbptt": 32, "model.attention": 20}
+    LanguageModel(config=config, epochs=3).fit(run.parent / "text.txt", valid=0.1, out=folder)
+    return folder
+
+
+def test_attention_learns_is_kept_and_writes(attentive: Path) -> None:
+    task = load(attentive)
+    assert isinstance(task, LanguageModel)
+    attention = task.network.attention
+    assert attention is not None and attention.leave.weight.abs().max() > 0
+    text = task.generate("the ", length=60)
+    streamed = "".join(token.text for token in task.generate("the ", length=60, stream=True))
+    assert text == streamed
+    assert task.beam("the ", width=3, length=12)[0][0]
+
+
+@pytest.mark.parametrize("kind", ["run", "attentive"])
+def test_generation_follows_the_network(kind: str, request: pytest.FixtureRequest) -> None:
     """Each token's log-probability is that of the whole text read at once."""
-    task = load(run)
+    task = load(request.getfixturevalue(kind))
     tokens = list(task.generate("", length=30, ends=False, stream=True))
     scored = task.score("".join(t.text for t in tokens))
     for ours, theirs in zip(tokens, scored, strict=True):

@@ -35,6 +35,14 @@ def test_merging_with_nothing_or_itself_changes_nothing(tree: dict[str, object])
     assert merged(tree, tree) == tree
 
 
+def test_settings_that_nobody_set_stay_open() -> None:
+    """Whole settings handed on, as cross-validation does, must not freeze what the data decide."""
+    whole = configured("default", {"model.dropout": 0.3}, {"hidden": 32})
+    again = configured("default", whole, {})
+    assert again == whole
+    assert "epochs" not in again.training.model_fields_set
+
+
 def test_what_the_user_names_lies_on_top_of_the_preset() -> None:
     config = configured("bilstm-glove", {"model.dropout": 0.3}, {"hidden": 32, "epochs": None})
     assert (config.model.hidden, config.model.dropout, config.model.depth) == (32, 0.3, 2)

@@ -63,8 +63,26 @@ def test_layers_are_set_free_from_the_top(folder: Path) -> None:
 def test_how_far_down_a_parameter_stands() -> None:
     names = {"members.0.linear.weight": 0, "members.0.recurrent.layers.1.forwards.W_i": 1,
              "members.0.recurrent.layers.0.forwards.W_i": 2,
-             "members.0.embedding.weight": 3}  # fmt: skip
+             "members.0.attention.leave.weight": 1, "members.0.embedding.weight": 3}  # fmt: skip
     assert {name: depth_of(name, 2) for name in names} == names
+
+
+def test_attention_is_carried_over(folder: Path) -> None:
+    config = {"model.hidden": 8, "batch.streams": 4, "batch.tbptt": 16, "model.attention": 5}
+    LanguageModel(level="word", epochs=1, config=config).fit(
+        folder / "text.txt", out=folder / "attentive"
+    )
+    options = {"floor.measure": False, "model.unfreeze": False}
+    task = Classifier(encoder=str(folder / "attentive"), epochs=1, config=options)
+    task.fit(folder / "rows.csv", out=folder / "with-attention")
+    texts = ["it was great", "it was dull awful poor and bad"]
+    again = load(folder / "with-attention")
+    for ours, theirs in zip(task.predict(texts), again.predict(texts), strict=True):
+        assert ours.probability == pytest.approx(theirs.probability, abs=1e-6)
+    # What stands in the padding of a batch is not seen.
+    assert again.predict(texts[:1])[0].probability == pytest.approx(
+        again.predict(texts)[0].probability, abs=1e-6
+    )
 
 
 def test_another_task_is_no_encoder(folder: Path) -> None:

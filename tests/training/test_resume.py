@@ -76,6 +76,39 @@ def test_resumed_equals_uninterrupted(
     assert [v.loss for v in resumed.validations] == [v.loss for v in history.validations]
 
 
+class Speaking(Noisy):
+    """Says something after a validation, with the global generators that training uses too."""
+
+    def sample(self) -> str:
+        assert not self.net.training
+        return f"{float(self.net.second.bias):.6f} {torch.rand(3).sum():.0e} {random.random()}"[:9]
+
+
+def test_samples_leave_the_run_as_it_is(tmp_path: Path) -> None:
+    """Ten or eleven a run, the same weights with and without them, and again after crashes."""
+    config = TrainingConfig(epochs=30, checkpoint_seconds=0)
+    silent, speaking = Noisy(), Speaking()
+    fit(silent, config, directory=tmp_path / "silent")
+    fit(speaking, config, directory=tmp_path / "whole")
+    assert same(weights(silent), weights(speaking))
+
+    def said(folder: Path) -> list[Any]:
+        events = read_events(folder / "metrics.jsonl")
+        return [(e["step"], e["text"]) for e in events if e["event"] == "sample"]
+
+    assert not said(tmp_path / "silent")
+    whole = said(tmp_path / "whole")
+    assert 10 <= len(whole) <= 11 and whole[0][0] == 10 and whole[-1][0] == 300
+    for step in (3, 101, 290):
+        with pytest.raises(StopError):
+            fit(Speaking(), config, directory=tmp_path / "cut", on_event=crash_at(step),
+                resume=step > 3)  # fmt: skip
+    again = Speaking()
+    fit(again, config, directory=tmp_path / "cut", resume=True)
+    assert same(weights(again), weights(speaking))
+    assert said(tmp_path / "cut") == whole
+
+
 def test_batches_before_the_checkpoint_are_not_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
