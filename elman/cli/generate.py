@@ -11,7 +11,9 @@ from cyclopts import Parameter
 import elman
 from elman.cli.output import show, show_json
 from elman.data.corpus import Corpus
-from elman.errors import ConfigError
+from elman.errors import ConfigError, DataError
+
+_LONGEST = 1_000_000  # characters of a line that is scored token by token
 
 
 def generate(
@@ -41,8 +43,13 @@ def generate(
 ) -> None:
     """Write text with a language model, token by token, in constant memory."""
     task = _language_model(run)
-    if length < 0 or samples < 1:
-        raise ConfigError("wanted a length of 0 or more and at least one sample.")
+    if samples < 1:
+        raise ConfigError(f"got {samples}, wanted 1 sample or more.", where="--samples")
+    if beam is not None and (stop or forbid or matching is not None or acrostic is not None):
+        raise ConfigError(
+            "--beam searches without constraints.",
+            hint="Leave out --stop, --forbid, --matching and --acrostic, or --beam.",
+        )
     if chat:
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
         sampling["repetition_penalty"] = repetition_penalty
@@ -129,6 +136,12 @@ def score(
     task = _language_model(run)
     for passage in Corpus(data, documents="line"):
         line = passage.text.rstrip("\n")
+        if len(line) > _LONGEST:
+            raise DataError(
+                f"got a line of {len(line):,} characters, wanted at most {_LONGEST:,}.",
+                where=passage.where,
+                hint="Measure a long text as a whole with `elman evaluate`.",
+            )
         found = task.score(line)
         total = sum(token.log_probability for token in found)
         if json:
@@ -143,5 +156,9 @@ def score(
 def _language_model(run: Path) -> Any:
     task = elman.load(run)
     if not isinstance(task, elman.LanguageModel):
-        raise ConfigError("this run is no language model.", where=str(run))
+        raise ConfigError(
+            "the run is a classifier's, wanted a language model's.",
+            where=str(run),
+            hint="Train one with `elman train lm`; a classifier answers to `elman predict`.",
+        )
     return task

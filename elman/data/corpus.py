@@ -95,6 +95,7 @@ class Corpus:
     documents: Documents = "auto"
     encoding: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    _input: Source | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Passage]:
         """The passages in order.
@@ -107,11 +108,12 @@ class Corpus:
             found = found or bool(passage.text.strip())
             yield passage
         if not found:
-            raise DataError("there is no text.", where=self.path)
+            hint = "Give a file, a folder or rows with text in them."
+            raise DataError("it is empty: there is no text.", where=self.path, hint=hint)
 
     def texts(self) -> Iterator[str]:
         """The texts alone, for a tokeniser to learn from."""
-        return (passage.text for passage in self)
+        return (piece for passage in self for piece in _pieces(passage.text))
 
     def _passages(self) -> Iterator[Passage]:
         path = Path(self.path)
@@ -129,7 +131,7 @@ class Corpus:
         if path != "-" and name.endswith(_TABLES):
             yield from self._rows(path)
             return
-        source = Source(path, encoding=self.encoding)
+        source = self._source(path)
         if self.documents == "line":
             for number, line in enumerate(source.lines(), start=1):
                 if line.strip():
@@ -138,6 +140,13 @@ class Corpus:
             yield from _paragraphs(source)
         else:
             yield from _whole(source)
+
+    def _source(self, path: str) -> Source:
+        if path != "-":
+            return Source(path, encoding=self.encoding)
+        if self._input is None:  # it can be read once only: the source keeps a copy
+            self._input = Source(path, encoding=self.encoding)
+        return self._input
 
     def _rows(self, path: str) -> Iterator[Passage]:
         rows = read_rows(path, asked=Asked(encoding=self.encoding))
@@ -205,16 +214,33 @@ def _ends(text: str) -> str:
 
 
 def _whole(source: Source) -> Iterator[Passage]:
-    """The file as one document, in passages that end with a line where there are any."""
-    held, size, begins = list[str](), 0, True
-    for line in source.lines():
-        held.append(_ends(line))
-        size += len(line)
-        if size >= _PIECE:
-            yield Passage("".join(held), begins, source.name)
-            held, size, begins = [], 0, False
+    """The file as one document, in passages of about a million characters, however long a line."""
+    held, begins = "", True
+    for block in source.text():
+        held += block
+        if len(held) >= _PIECE:
+            place = _place(held)
+            yield Passage(_ends(held[:place]), begins, source.name)
+            held, begins = held[place:], False
     if held:
-        yield Passage("".join(held), begins, source.name)
+        yield Passage(_ends(held), begins, source.name)
+
+
+def _place(text: str) -> int:
+    """Where a long text is best cut in its second half: behind a line, behind a blank, anywhere."""
+    half = len(text) // 2
+    place = text.rfind("\n", half) + 1 or text.rfind(" ", half) + 1 or len(text)
+    return place - (text[place - 1] == "\r")  # a line feed may follow
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in parts that can be encoded at a time."""
+    begin = 0
+    while len(text) - begin > 2 * _PIECE:
+        place = begin + _place(text[begin : begin + 2 * _PIECE])
+        yield text[begin:place]
+        begin = place
+    yield text[begin:]
 
 
 def _paragraphs(source: Source) -> Iterator[Passage]:
@@ -254,24 +280,24 @@ def encode_corpus(
     store = Growing(None if folder is None else Path(folder), in_memory)
     digest = hashlib.sha256()
     documents = characters = size = lost = 0
-    counted: list[np.ndarray] = []
+    counted: list[tuple[int, bool]] = []  # runs of numbers that are to be predicted, or not
     edge = np.full(1, boundary, np.int32)
     for passage in passages:
         if passage.begins:
             documents += 1
             store.extend(edge)
-            counted.append(np.full(1, passage.counted))
+            counted.append((1, passage.counted))
             digest.update(b"\xff")
         content = passage.text.encode("utf-8", "surrogatepass")
         digest.update(content)
         characters, size = characters + len(passage.text), size + len(content)
-        ids = np.asarray(tokeniser.encode_batch([passage.text])[0], np.int32)
-        lost += int((ids == unknown).sum())
-        store.extend(ids)
-        counted.append(np.full(len(ids), passage.counted))
+        for piece in _pieces(passage.text):
+            ids = np.asarray(tokeniser.encode_batch([piece])[0], np.int32)
+            lost += int((ids == unknown).sum())
+            store.extend(ids)
+            counted.append((len(ids), passage.counted))
     store.extend(edge)
-    counted.append(np.ones(1, bool))
-    marks = np.concatenate(counted)
+    counted.append((1, True))
     return EncodedCorpus(
         ids=store.finish(),
         boundary=boundary,
@@ -280,8 +306,15 @@ def encode_corpus(
         bytes=size,
         unknown=lost,
         fingerprint=digest.hexdigest(),
-        counted=None if marks.all() else marks,
+        counted=_marks(counted),
     )
+
+
+def _marks(runs: list[tuple[int, bool]]) -> np.ndarray | None:
+    """Which numbers are to be predicted; None: all."""
+    if all(counted for _, counted in runs):
+        return None
+    return np.repeat([counted for _, counted in runs], [length for length, _ in runs])
 
 
 @dataclass(frozen=True)

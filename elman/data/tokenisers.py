@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -35,6 +35,7 @@ MODEL = "tokenizer.json"
 _FORMAT = 1
 _SAMPLE = 20_000  # texts, and
 _SAMPLE_LETTERS = 2_000_000  # characters, by which "auto" decides
+_BLOCK_LETTERS = 8_000_000  # characters that are learnt from at a time
 
 
 class Tokeniser(Protocol):
@@ -270,7 +271,16 @@ def _ready(text: str, cut: Callable[[str], str] | None) -> str:
 
 
 def _blocks(texts: Iterator[str]) -> Iterator[list[str]]:
-    while block := list(islice(texts, 1000)):
+    """At most 1000 texts at a time, and fewer where they are long."""
+    block: list[str] = []
+    size = 0
+    for text in texts:
+        block.append(text)
+        size += len(text)
+        if len(block) == 1000 or size > _BLOCK_LETTERS:
+            yield block
+            block, size = [], 0
+    if block:
         yield block
 
 

@@ -25,9 +25,17 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True)
 class Forbidden:
-    """Strings that must not occur."""
+    """Strings that must not occur.
+
+    Raises:
+        ConfigError: one of them is empty, and so occurs in every text.
+    """
 
     strings: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if "" in self.strings:
+            raise ConfigError("got an empty string to forbid, wanted some text.", where="forbid")
 
     def allows(self, text: str, piece: str) -> bool:
         """Whether none of the strings would come to stand at the end."""
@@ -62,9 +70,10 @@ class LineStarts:
         return all(line.startswith(start) for line, start in complete)
 
     def finished(self, text: str) -> bool:
-        """Whether all lines are there."""
+        """Whether all lines are there and begin as they shall."""
         lines = text.rstrip("\n").split("\n")
-        return len(lines) >= len(self.starts)
+        pairs = zip(lines, self.starts, strict=False)
+        return len(lines) >= len(self.starts) and all(line.startswith(s) for line, s in pairs)
 
 
 @dataclass(frozen=True)

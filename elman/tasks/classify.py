@@ -28,7 +28,7 @@ from elman.tasks.run_command import command
 from elman.tasks.settings import checked
 from elman.tasks.shots import SHOTS, few_shot, plan_shots, settings_to_keep, without_blend
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
-from elman.tasks.transfer import check_encoder, language_network
+from elman.tasks.transfer import language_network
 from elman.training import Event, fit, notes_to
 
 OnEvent = Callable[[Event], None]
@@ -247,7 +247,7 @@ class Classifier:
         """Trains the language model to begin with, and leaves the rest of the minutes."""
         model, training = self.config.model, self.config.training
         if model.encoder is not None:
-            check_encoder(model.encoder)
+            run.verify_language_model(Path(model.encoder))
         if model.pretrain is None or model.encoder is not None:
             return
         whole = data if isinstance(data, LabelledTexts) else read_labelled(data, self.config.data)

@@ -201,8 +201,17 @@ class LanguageModel:
         return generate(fitted.network, fitted.tokeniser, ids, wanted, weights=weights)
 
     def chat(self, *, length: int = 200, seed: int = 1, **sampling: Any) -> Chat:
-        """A dialogue with a model that was trained on dialogues: `chat.reply("Hello")`."""
+        """A dialogue with a model that was trained on dialogues: `chat.reply("Hello")`.
+
+        Raises:
+            ConfigError: it was not, or an impossible setting.
+        """
         fitted = self._trained()
+        if not fitted.dialogues:
+            raise ConfigError(
+                "this model was trained on plain text, wanted one that was trained on dialogues.",
+                hint="Train it on JSON Lines with turns, or let it write without chat.",
+            )
         wanted = Wanted(length, Sampling(**sampling), seed=seed)
         return Chat(fitted.network, fitted.tokeniser, wanted)
 
@@ -243,10 +252,10 @@ class LanguageModel:
         """The model in a run directory; a cell of your own must be given again.
 
         Raises:
-            RunError: there is no finished, undamaged run of a language model.
+            RunError: there is no finished, undamaged run. ConfigError: it is of another task.
         """
         path = Path(folder)
-        run.verify(path)
+        run.verify_language_model(path)
         task = cls(config=run.read_yaml(path / "config.yaml"), cell=cell)
         task._fitted = load_text(path, task.config, task._recurrence())
         return task
@@ -280,7 +289,8 @@ class LanguageModel:
         if before is not None:
             network.load_state_dict(before.network.state_dict())
         floor = None if made.floor is None else (made.floor.name, made.floor.model)
-        return FittedText(self.config, network, made.tokeniser, floor)
+        replies = made.train.counted is not None
+        return FittedText(self.config, network, made.tokeniser, floor, replies)
 
     def _document(
         self,

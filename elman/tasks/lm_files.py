@@ -29,12 +29,13 @@ MODEL, WEIGHTS, FLOOR = "model.json", "model.safetensors", "floor.safetensors"
 
 @dataclass
 class FittedText:
-    """Network, tokeniser and floor."""
+    """Network, tokeniser, floor, and whether they have learnt to reply."""
 
     config: LmConfig
     network: LanguageNetwork
     tokeniser: Tokeniser
     floor: tuple[str, NGrams] | None = None
+    dialogues: bool = False
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each token adds to the text."""
@@ -57,6 +58,7 @@ class FittedText:
             "vocabulary": self.network.vocabulary,
             "tied": self.network.tied,
             "floor": None,
+            "dialogues": self.dialogues,
         }
         if self.floor is not None:
             name, model = self.floor
@@ -93,4 +95,5 @@ def load_text(folder: Path, config: LmConfig, cell: Cell) -> FittedText:
             where=str(folder / WEIGHTS),
         ) from error
     network.eval()
-    return FittedText(config, network, load_tokeniser(folder), floor)
+    dialogues = facts.get("dialogues", True)  # runs that do not say were let talk
+    return FittedText(config, network, load_tokeniser(folder), floor, dialogues)

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from elman.data import Tokeniser
 from elman.decoding import Constraints, Sampling, beam_search, choose, filtered
-from elman.errors import DataError
+from elman.errors import ConfigError, DataError
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_text import Written
+
+_AT_A_TIME = 2048  # tokens of a prompt
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,24 @@ class Reader:
         plain = network.config.stack == "plain"
         if plain and next(network.parameters()).device.type == "cpu":
             self._stream = network.recurrent.stream(weights=weights)
+        elif weights not in (None, "float32"):
+            raise ConfigError(
+                f"the weights of this model cannot be kept as {weights}: it has no stream.",
+                where="weights",
+                hint="Models of plain layers on the processor have one.",
+            )
 
     @torch.no_grad()
     def read(self, ids: Sequence[int]) -> Tensor:
         """Reads tokens from the initial state on; the scores `(V,)` of what follows."""
-        device = next(self.network.parameters()).device
-        tokens = torch.tensor(list(ids), device=device)[:, None]
-        features, _, state = self.network.features(tokens)
+        scores, state = _read(self.network, ids)
         if self._stream is None:
             self._state = state
         elif self.network.attention is None:
             self._stream.state = state
         else:
             self._stream.state, self._memory = state
-        return self.network.logits(features[-1, 0])
+        return scores
 
     @torch.no_grad()
     def next(self, token: int) -> Tensor:
@@ -74,6 +80,16 @@ class Reader:
             seen, self._memory = self.network.attention(y[None, None], self._memory)
             y = seen[0, 0]
         return self.network.logits(y)
+
+
+def _read(network: LanguageNetwork, ids: Sequence[int]) -> tuple[Tensor, Any]:
+    """Reads tokens, however many, in constant memory; the scores `(V,)` of what follows them."""
+    device = next(network.parameters()).device
+    features, state = torch.zeros(0), None
+    for begin in range(0, len(ids), _AT_A_TIME):
+        tokens = torch.tensor(ids[begin : begin + _AT_A_TIME], device=device)[:, None]
+        features, _, state = network.features(tokens, state)
+    return network.logits(features[-1, 0]), state
 
 
 class Chat:
@@ -121,6 +137,9 @@ class Wanted:
         stops: strings that end the text and do not belong to it.
         ends: whether the model may end the text itself.
         seed: of the draws.
+
+    Raises:
+        ConfigError: an impossible value.
     """
 
     length: int = 500
@@ -129,6 +148,23 @@ class Wanted:
     stops: tuple[str, ...] = ()
     ends: bool = True
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_length(self.length)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"got {self.seed}, wanted 0 to 2**63 - 1.", where="seed")
+        if "" in self.stops:
+            raise ConfigError("got an empty string to stop at, wanted some text.", where="stop")
+
+
+def check_length(length: int) -> None:
+    """Refuses a length that no text has.
+
+    Raises:
+        ConfigError: it is below 0.
+    """
+    if length < 0:
+        raise ConfigError(f"got {length} tokens, wanted 0 or more.", where="length")
 
 
 def generate(
@@ -149,7 +185,8 @@ def generate(
     random = torch.Generator().manual_seed(wanted.seed)
     scores = reader.read([boundary, *prompt])
     written = Written(tokeniser, prompt)
-    recent = list(prompt)
+    window = max(1, wanted.sampling.window)
+    recent = list(prompt[-window:])
     for _ in range(wanted.length):
         token = _drawn(scores, wanted, written, recent, random, boundary, tokeniser.unknown_id)
         if token == boundary:
@@ -159,7 +196,7 @@ def generate(
         if any(written.text.endswith(stop) for stop in wanted.stops):
             return
         recent.append(token)
-        if len(recent) > max(1, wanted.sampling.window):
+        if len(recent) > window:
             del recent[0]
         scores = reader.next(token)
 
@@ -193,7 +230,8 @@ def _drawn(
                 raise DataError(
                     f"nothing may follow {written.text[-40:]!r}: the constraints exclude every "
                     "token.",
-                    hint="Loosen the regular expression or the forbidden strings.",
+                    hint="Loosen the expression to match (--matching), the forbidden strings "
+                    "(--forbid) or the beginnings of the lines (--acrostic).",
                 )
             logs = filtered(left, Sampling(temperature=wanted.sampling.temperature or 1.0))
 
@@ -208,12 +246,18 @@ def beam(
     penalty: float = 0.0,
     boundary: int = 0,
 ) -> list[tuple[str, float]]:
-    """The most probable continuations and their log-probabilities, the best one first."""
+    """The most probable continuations and their log-probabilities, the best one first.
+
+    Raises:
+        ConfigError: a width below 1 or a length below 0.
+    """
+    if width < 1:
+        raise ConfigError(f"got {width} beams, wanted 1 or more.", where="beam")
+    check_length(length)
     network.eval()
     with torch.no_grad():
-        ids = torch.tensor([boundary, *prompt])[:, None]
-        features, _, state = network.features(ids)
-        first = torch.log_softmax(network.logits(features[-1, 0]), dim=0)
+        scores, state = _read(network, [boundary, *prompt])
+        first = torch.log_softmax(scores, dim=0)
         first[tokeniser.unknown_id] = -torch.inf
 
         def step(tokens: Tensor, state: Any) -> tuple[Tensor, Any]:

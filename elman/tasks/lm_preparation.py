@@ -26,6 +26,8 @@ PREPARED = "prepared.json"
 LEVELS = {"word": "blank", "subword": "bpe"}
 """What a language model calls a level, where the data room has another name for it."""
 _LEAST = 8  # numbers that a part must have
+_MOST_VALID = 500_000  # numbers that validate, unless a share or a file is named
+_MOST_COUNTED = 5_000_000  # numbers that n-grams are counted in
 
 
 @dataclass
@@ -79,6 +81,9 @@ def prepare_text(
     if folder is not None:
         _same_text(folder, encoded)
     held = _share(config.valid if valid is None else valid)
+    if valid is None and isinstance(held, float) and held * len(encoded) > _MOST_VALID:
+        held = _MOST_VALID / len(encoded)
+        say(f"{_MOST_VALID:,} tokens validate; --valid names another share, or a file")
     last = _share(test)
     train, rest = _cut_off(encoded, last, tokeniser) if isinstance(last, float) else (encoded, None)
     if isinstance(last, str):
@@ -91,13 +96,22 @@ def prepare_text(
         valid_part = encode_corpus(_corpus(config.data, held), tokeniser)
     made = PreparedText(train, valid_part, rest, tokeniser)
     if config.floor.measure:
-        made.floor = choose(train.ids, valid_part.ids, tokeniser.size, longest=config.floor.longest)
-        nats = made.floor.valid
-        say(f"floor: {made.floor.name}, {nats:.4f} nats a token on the validation part")
+        made.floor = _floor(config, made, say)
     if folder is not None and not begun:
         tokeniser.save(folder)
         write_json(folder / PREPARED, {"text": encoded.fingerprint})
     return made
+
+
+def _floor(config: LmConfig, made: PreparedText, say: Say) -> Chosen:
+    """The n-grams of the training part; of its end, where it is long."""
+    known = made.train.ids[-_MOST_COUNTED:]
+    if len(known) < len(made.train):
+        say(f"the floor counts the last {_MOST_COUNTED:,} tokens of the training part")
+    size, longest = made.tokeniser.size, config.floor.longest
+    floor = choose(known, made.valid.ids, size, longest=longest)
+    say(f"floor: {floor.name}, {floor.valid:.4f} nats a token on the validation part")
+    return floor
 
 
 def _corpus(config: CorpusConfig, path: Source) -> Corpus:
@@ -151,8 +165,8 @@ def _cut_off(
     place = round(len(corpus) * (1 - share))
     if min(place, len(corpus) - place) < _LEAST:
         raise DataError(
-            f"{len(corpus)} tokens are too few to hold out {share:.0%} of them.",
-            hint="Give more text, or a file of its own to validate on.",
+            f"got a text of {len(corpus)} tokens, too few to hold out {share:.2g} of it.",
+            hint="Give more text, or files of their own with --valid and --test.",
         )
     edges = np.flatnonzero(corpus.ids == corpus.boundary)
     if len(edges) > 40:
@@ -166,11 +180,21 @@ def _cut_off(
         halves = (marks[: place + 1 - inside], seen)
     else:
         halves = (None, None)
-    first, second = (
-        part_of(replace(corpus, counted=counted), ids, tokeniser)
-        for ids, counted in zip(parts, halves, strict=True)
+    second = part_of(replace(corpus, counted=halves[1]), parts[1], tokeniser)
+    first = replace(  # what is left: a long text is not written out again to be measured
+        corpus,
+        ids=parts[0],
+        counted=halves[0],
+        documents=_documents(parts[0], corpus.boundary),
+        characters=corpus.characters - second.characters,
+        bytes=corpus.bytes - second.bytes,
+        unknown=corpus.unknown - second.unknown,
     )
     return first, second
+
+
+def _documents(ids: np.ndarray, boundary: int) -> int:
+    return max(1, int((ids[:-1] == boundary).sum()))
 
 
 def part_of(corpus: EncodedCorpus, ids: np.ndarray, tokeniser: Tokeniser) -> EncodedCorpus:
@@ -181,7 +205,7 @@ def part_of(corpus: EncodedCorpus, ids: np.ndarray, tokeniser: Tokeniser) -> Enc
     return replace(
         corpus,
         ids=ids,
-        documents=max(1, int((ids[:-1] == corpus.boundary).sum())),
+        documents=_documents(ids, corpus.boundary),
         characters=sum(map(len, texts)),
         bytes=sum(len(text.encode("utf-8", "surrogatepass")) for text in texts),
         unknown=int((ids == tokeniser.unknown_id).sum()),

@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 import elman
-from elman.errors import RunError, did_you_mean
+from elman.errors import ConfigError, RunError, did_you_mean
 from elman.files import explain, read_json, sha256, write_json, write_text
 
 FORMAT = 1
@@ -183,6 +183,22 @@ def verify(folder: Path) -> None:
         )
     for name, digest in manifest["files"].items():
         _verify_file(folder / name, digest)
+
+
+def verify_language_model(folder: Path) -> None:
+    """Checks that a finished, undamaged run of a language model is there.
+
+    Raises:
+        ConfigError: the run is of another task. RunError: as `verify`.
+    """
+    verify(folder)
+    name = read_yaml(folder / "config.yaml").get("task")
+    if name != "lm":
+        raise ConfigError(
+            f'the run is of the task "{name}", wanted a language model.',
+            where=str(folder),
+            hint="Train one with `elman train lm`.",
+        )
 
 
 _RESTORE = "Restore the file from a copy, or train again."

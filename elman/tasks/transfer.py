@@ -7,17 +7,14 @@ the layers are set free one after the other, the last one first; each layer belo
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from elman.cells import Cell, find
-from elman.errors import ConfigError
 from elman.nn.dropout import WordDropout
 from elman.nn.pooling import Pooling
-from elman.tasks import run
 from elman.tasks.classify_config import ModelConfig
 from elman.tasks.lm import LanguageModel
 from elman.tasks.lm_config import LmModelConfig
@@ -89,28 +86,12 @@ def unfreeze(network: nn.Module, layers: int, epoch: int) -> None:
         parameter.requires_grad_(depth_of(name, layers) < epoch)
 
 
-def check_encoder(folder: str) -> None:
-    """Looks whether a classifier can begin with a run.
-
-    Raises:
-        ConfigError: the run is of another task. RunError: there is no such run.
-    """
-    path = Path(folder)
-    run.verify(path)
-    name = run.read_yaml(path / "config.yaml").get("task")
-    if name != "lm":
-        raise ConfigError(
-            f'the run is of the task "{name}", wanted a language model.', where=folder
-        )
-
-
 def language_network(folder: str) -> LanguageNetwork:
     """The network of a language model's run.
 
     Raises:
-        ConfigError, RunError: as `check_encoder`.
+        ConfigError: the run is of another task. RunError: there is no such run.
     """
-    check_encoder(folder)
     return LanguageModel.load(folder).network
 
 

@@ -279,7 +279,8 @@ RUNS = [
 TABLE = [*FILES, *CONTENT, *SETTINGS, *OUTPUT, *RUNS]
 
 
-def _prints(folder: Path) -> dict[str, str]:
+def prints(folder: Path) -> dict[str, str]:
+    """The checksum of each file."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -314,11 +315,11 @@ def test_bad_input(
         request.getfixturevalue("a_run")
     monkeypatch.chdir(tmp_path)
     words = bad.build(tmp_path)
-    before = _prints(tmp_path)
+    before = prints(tmp_path)
     answer = elman(*words, stdin=bad.stdin)
     assert answer.code == 1, (answer.code, answer.out, answer.err)
     check_sentence(answer.err, bad.told)
-    after = _prints(tmp_path)
+    after = prints(tmp_path)
     assert {name: after.get(name) for name in before} == before, "a file of the user's was changed"
     assert not [name for name in after if ".tmp-" in name], "a temporary file was left"
 

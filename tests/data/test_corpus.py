@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -91,3 +92,25 @@ def test_windows_follow_one_another(streams: int, steps: int, offset: int) -> No
         assert (part.resets is None and not marks.any()) or bool((part.resets == marks).all())
     with pytest.raises(IndexError):
         windows[len(windows)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 50, 1000])
+def test_however_it_is_cut_the_text_is_the_same(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    text = "some words " * 9 + "\r\n" + "x" * 300 + "\r\n\r" + "漢" * 90
+    path.write_bytes(text.encode())
+    whole, texts = _encoded(path)
+    assert texts == [text.replace("\r\n", "\n").replace("\r", "\n")]
+    monkeypatch.setattr("elman.data.corpus._PIECE", size)
+    monkeypatch.setattr("elman.data.encodings.decode_blocks.__defaults__", (37,))
+    made, again = _encoded(path)
+    assert again == texts
+    assert (made.ids == whole.ids).all()
+    assert made.fingerprint == whole.fingerprint and made.documents == 1
+
+
+def test_standard_input_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n"), encoding="utf-8"))
+    assert _encoded(Path("-"))[1] == ["one\ntwo\n"]

@@ -141,6 +141,8 @@ def test_constraints() -> None:
     assert not lines.allows("春眠", "\n秋")
     assert not lines.allows("", "\n")
     assert lines.finished("春眠\n夏") and not lines.finished("春眠")
+    assert not lines.finished("") and not lines.finished("春眠\n秋")
+    assert not LineStarts("春").finished("")
     never = Forbidden(("ab", "c"))
     assert not never.allows("xa", "b") and not never.allows("", "xcx") and never.allows("a", "a")
     match = Matching(r"\d{3}-\d+")
@@ -150,3 +152,5 @@ def test_constraints() -> None:
     assert not both.allows("12", "9") and both and not Constraints()
     with pytest.raises(ConfigError, match="regular expression"):
         Matching("(")
+    with pytest.raises(ConfigError, match="empty string"):
+        Forbidden(("a", ""))

@@ -18,6 +18,7 @@ from elman.errors import DataError
 from elman.tasks.lm_config import LmConfig
 from elman.tasks.lm_measurement import dynamic_losses, position_losses
 from elman.tasks.lm_network import LanguageNetwork
+from elman.tasks.lm_preparation import prepare_text
 from elman.tasks.lm_training import LanguageTraining, TokenBatch, token_losses
 from elman.training import fit, read_events
 
@@ -125,6 +126,29 @@ def test_dynamic_evaluation_learns_and_leaves_the_model_alone() -> None:
 def test_losses_by_position() -> None:
     found = position_losses(network(), corpus(2000), length=16)
     assert list(found) == ["1", "2-3", "4-7", "8-15", "16"]
+
+
+def test_a_long_text_validates_and_counts_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    monkeypatch.setattr("elman.tasks.lm_preparation._MOST_VALID", 100)
+    monkeypatch.setattr("elman.tasks.lm_preparation._MOST_COUNTED", 1000)
+    told: list[str] = []
+    config = LanguageModel(level="char").config
+    made = prepare_text(config, tmp_path / "text.txt", None, None, None, told.append)
+    assert len(made.valid) in (100, 101) and len(made.train) > 2000
+    assert made.train.characters + made.valid.characters == len(TEXT)
+    assert made.train.unknown == made.valid.unknown == 0
+    assert any("100 tokens validate" in note for note in told)
+    assert any("the last 1,000 tokens" in note for note in told)
+    told.clear()
+    made = prepare_text(config, tmp_path / "text.txt", 0.2, 0.3, None, told.append)
+    assert len(made.valid) > 500  # what is named is taken
+    assert made.test is not None
+    parts = (made.train, made.valid, made.test)
+    assert sum(part.characters for part in parts) == len(TEXT)
+    assert not any("validate" in note for note in told)
 
 
 @pytest.fixture(scope="module")
