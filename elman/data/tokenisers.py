@@ -45,6 +45,11 @@ class Tokeniser(Protocol):
     unknown_id: int
 
     @property
+    def level(self) -> str:
+        """The level of the pieces; never "auto"."""
+        ...
+
+    @property
     def size(self) -> int:
         """Numbers in use, the two reserved ones included."""
         ...

@@ -262,7 +262,7 @@ class Classifier:
 
     def _settle(self, made: Prepared, folder: Path | None) -> None:
         """Decides what depends on the data, and writes the settings down."""
-        self.config = settled(self.config, len(made.train))
+        self.config = settled(self.config, len(made.train), made.tokeniser.level)
         if folder is not None:
             run.write_config(folder, self.config.model_dump(mode="json"))
 
@@ -301,6 +301,7 @@ class Classifier:
             made.tokeniser.size,
             outputs_for(made.classes, made.several),
             dimension=None if vectors is None else vectors.dim,
+            pieces=made.tokeniser.vocabulary,
             encoder=None if model.encoder is None else language_network(model.encoder),
         )
         if vectors is not None:
@@ -368,8 +369,6 @@ class Classifier:
         if self._document is not None:
             write_json(folder / "result.json", dict(self._document))
         run.seal(folder, files)
-
-    # What several steps need.
 
     def _recurrence(self) -> Cell:
         if self._cell is not None:

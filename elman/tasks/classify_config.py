@@ -40,7 +40,12 @@ class ModelConfig(Section):
         default=True, description="set the encoder's layers free one a pass, the last one first"
     )
     members: int | None = Field(
-        default=None, ge=1, description="networks that answer together; null: 3 on small sets"
+        default=None, ge=1, description="networks that answer together; null: 3 or 5 on small sets"
+    )
+    subwords: int | None = Field(
+        default=None,
+        ge=0,
+        description="vectors shared by letter n-grams of words; null: 4096 on small sets; 0: none",
     )
     stack: Literal["plain", "residual", "deep"] = Field(
         default="plain", description="deep: residual blocks with norms and feed-forward parts"
@@ -143,6 +148,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.hidden": 256,
         "model.depth": 2,
         "model.members": 1,
+        "model.subwords": 0,
         "model.segment": 0,
         "model.pooling": "last",
         "model.embedding": 100,

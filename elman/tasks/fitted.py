@@ -118,6 +118,7 @@ def load_fitted(folder: Path, config: ClassifyConfig, cell: Cell) -> Fitted:
         RunError: a file is missing or does not fit the others.
     """
     facts = read_json(folder / MODEL)
+    tokeniser = load_tokeniser(folder)
     try:
         network = TextClassifier(
             config.model,
@@ -125,6 +126,7 @@ def load_fitted(folder: Path, config: ClassifyConfig, cell: Cell) -> Fitted:
             facts["vocabulary"],
             facts["outputs"],
             dimension=facts["dimension"],
+            pieces=tokeniser.vocabulary,
             encoder=rebuilt(facts["encoder"]) if facts.get("encoder") else None,
         )
         network.load_state_dict(load_file(folder / WEIGHTS))
@@ -137,7 +139,7 @@ def load_fitted(folder: Path, config: ClassifyConfig, cell: Cell) -> Fitted:
     return Fitted(
         config,
         network,
-        load_tokeniser(folder),
+        tokeniser,
         tuple(facts["classes"]),
         facts["several"],
         facts["columns"],

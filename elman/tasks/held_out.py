@@ -19,12 +19,15 @@ from elman.tasks.classify_config import ModelConfig
 Owners = NDArray[np.int64]
 LEARNT = -1  # no network leaves out such a row
 
+SMALL = 20_000
+"""Rows up to which several networks are trained within minutes."""
+
 
 def members_for(model: ModelConfig, rows: int) -> int:
-    """Networks that answer together: three where the training file is small enough for it."""
+    """Networks that answer together: the fewer the rows, the more."""
     if model.encoder is not None:  # it goes on from one network
         return 1
-    return model.members or (3 if rows <= 20_000 else 1)
+    return model.members or (5 if rows <= 8000 else 3 if rows <= SMALL else 1)
 
 
 def owners_of(labels: Sequence[Any], share: float, networks: int, seed: int) -> Owners:

@@ -8,6 +8,8 @@ such networks, which differ by their random numbers alone, are trained side by s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ from elman.nn.block import Deep
 from elman.nn.dropout import SharedDropout, WordDropout
 from elman.nn.pooling import Pooling
 from elman.nn.segments import chop, join
+from elman.nn.subwords import SubwordEmbedding
 from elman.tasks.classify_config import ModelConfig
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.transfer import TransferNetwork, described
@@ -31,6 +34,7 @@ class TextNetwork(nn.Module):
         vocabulary: the number of tokens; 0 is padding, 1 an unknown word.
         outputs: the number of scores: one a class, one alone for a yes/no question.
         dimension: the size of a word's vector; the settings' unless vectors were read.
+        pieces: word -> number; needed for vectors of letter n-grams (`config.subwords`).
     """
 
     def __init__(
@@ -41,13 +45,19 @@ class TextNetwork(nn.Module):
         outputs: int,
         *,
         dimension: int | None = None,
+        pieces: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         size = dimension or config.embedding
         self.segment = config.segment
         self.word_dropout = WordDropout(config.word_dropout)
-        self.embedding = nn.Embedding(vocabulary, size, padding_idx=0)
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.embedding = (
+            SubwordEmbedding(pieces, vocabulary, size, config.subwords)
+            if pieces and config.subwords
+            else nn.Embedding(vocabulary, size, padding_idx=0)
+        )
+        for vectors in self.embedding.parameters():
+            nn.init.normal_(vectors, std=0.1)
         with torch.no_grad():
             self.embedding.weight[0].zero_()
         self.embedding_dropout = SharedDropout(config.embedding_dropout)
@@ -92,6 +102,7 @@ class TextClassifier(nn.Module):
         outputs: int,
         *,
         dimension: int | None = None,
+        pieces: Mapping[str, int] | None = None,
         encoder: LanguageNetwork | None = None,
     ) -> None:
         super().__init__()
@@ -100,7 +111,7 @@ class TextClassifier(nn.Module):
         self.encoder_facts = None if encoder is None else described(encoder)
         self.layers = 0 if encoder is None else encoder.config.depth
         self.members = nn.ModuleList(
-            TextNetwork(config, cell, vocabulary, outputs, dimension=dimension)
+            TextNetwork(config, cell, vocabulary, outputs, dimension=dimension, pieces=pieces)
             if encoder is None
             else TransferNetwork(config, encoder, outputs)
             for _ in range(1 if encoder is not None else config.members or 1)

@@ -11,6 +11,8 @@ from elman.training.state import RunState
 LEAST_VALIDATIONS = 3
 VALIDATION_SHARE = 4.0
 """With a budget, training lasts at least so many times a validation before the next one."""
+UNTIMED = 0.1
+"""This share of the budget does not count as progress: the first steps compile and warm up."""
 
 
 class Clock:
@@ -60,11 +62,16 @@ class Pace:
         return 1.15 * state.validation_seconds + 1.5 * self.saving_seconds + 0.05
 
     def progress(self, state: RunState) -> float:
-        """The schedule's p in [0, 1]: the larger share, of steps or of time; never falls."""
+        """The schedule's p in [0, 1]: the larger share, of steps or of time; never falls.
+
+        Time counts once `UNTIMED` of the budget is spent, so that a run that needs clearly less
+        than its budget follows its steps alone: the same seed gives the same weights.
+        """
         within = state.position / state.epoch_steps if state.epoch_steps else 0.0
         steps = (state.epoch - 1 + within) / self._epochs
         usable = max(self.budget - self.reserve(state), 1e-3)
-        return min(max(steps, state.elapsed / usable, state.progress), 1.0)
+        timed = (state.elapsed / usable - UNTIMED) / (1.0 - UNTIMED)
+        return min(max(steps, timed, state.progress), 1.0)
 
     def out_of_time(self, state: RunState) -> bool:
         """Whether another step would leave too little for the last validation."""

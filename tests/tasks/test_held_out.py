@@ -42,7 +42,8 @@ def made(tmp_path: Path) -> tuple[Classifier, Prepared]:
     with path.open("w", newline="") as file:
         rows = [[f"word{k % 7} word{k % 3}", "ab"[k % 2]] for k in range(60)]
         csv.writer(file).writerows([["text", "label"], *rows])
-    task = Classifier(hidden=4, epochs=1, config={"model.embedding": 4, "model.dropout": 0.0})
+    few = {"model.members": 3, "model.embedding": 4, "model.dropout": 0.0}
+    task = Classifier(hidden=4, epochs=1, config=few)
     made = prepare(task.config, path, None, None, lambda message: None)
     task._settle(made, None)
     return task, made

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from elman.errors import ConfigError
 from elman.tasks.classify_config import PRESETS, configured
+from elman.tasks.classify_training import settled
 from elman.tasks.settings import merged, nested
 
 
@@ -86,3 +87,25 @@ def test_unknown_presets_and_short_names_offer_the_closest() -> None:
         configured("bilstm-glov", None, {})
     with pytest.raises(ConfigError, match='Did you mean "hidden"'):
         configured("default", None, {"hiddn": 3})
+
+
+@pytest.mark.parametrize(
+    ("rows", "level", "preset", "members", "subwords"),
+    [
+        (5000, "word", "default", 5, 4096),
+        (5000, "zh-char", "default", 5, 0),
+        (15_000, "blank", "default", 3, 4096),
+        (25_000, "word", "default", 1, 0),
+        (5000, "word", "bilstm-glove", 1, 0),
+    ],
+)
+def test_small_sets_get_several_networks_and_ngrams(
+    rows: int, level: str, preset: str, members: int, subwords: int
+) -> None:
+    model = settled(configured(preset, None, {}), rows, level).model
+    assert (model.members, model.subwords) == (members, subwords)
+
+
+def test_given_vectors_need_no_ngrams() -> None:
+    config = configured("default", {"model.vectors": "some.txt"}, {})
+    assert settled(config, 5000, "word").model.subwords == 0

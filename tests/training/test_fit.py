@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from training_tiny import Tiny, TinyBatch, same, weights
 
 from elman.errors import ConfigError, RunError, TrainingError
@@ -161,6 +162,23 @@ def test_a_run_shorter_than_its_minutes_ends_by_epochs() -> None:
     assert history.stopped == "epochs"
     assert history.epochs == 4
     assert history.steps == 40
+
+
+def test_a_budget_that_is_not_needed_changes_no_weight() -> None:
+    class Compiling(Tiny):
+        def loss(self, batch: TinyBatch) -> tuple[Tensor, float]:
+            if not self.compiled:
+                time.sleep(0.2)
+                self.compiled = True
+            return super().loss(batch)
+
+        compiled = False
+
+    free, budgeted = Tiny(), Compiling()
+    fit(free, TrainingConfig(epochs=4))
+    fit(budgeted, TrainingConfig(epochs=4, minutes=4 / 60))
+    for name, value in free.net.state_dict().items():
+        assert torch.equal(budgeted.net.state_dict()[name], value)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "16"])
