@@ -26,6 +26,8 @@ from elman.diagnostics.speed import Calls, Ratio
 
 SHAPES = [(64, 256, 128), (64, 256, 256), (64, 128, 512), (16, 512, 1024), (1, 256, 256)]
 LARGE = ("GRUResetBefore", "PeepholeLSTM", "MGU", "LayerNormLSTM", "LEM")
+SHARED = ("padded", "custom")
+CELLS = {"GRU": "GRUResetAfter", "RNN": "Elman"}
 FAIR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 FAIR |= {"MALLOC_TOP_PAD_": "268435456"}
 
@@ -61,7 +63,7 @@ def main() -> None:
         for name, group in groups.items():
             least = min(item.ratio for item in group)
             print(f"{name}: geometric mean {speed.geometric_mean(group):.2f}, least {least:.2f}")
-        if part == "padded":
+        if part in SHARED:
             shares(groups, asked.seconds, facts)
 
 
@@ -71,19 +73,25 @@ def row(item: Ratio) -> list[str]:
 
 
 def shares(groups: dict[str, list[Ratio]], seconds: float, facts: dict[str, object]) -> None:
-    """What share of the machine's measured peak each padded layer reached."""
+    """What share of the machine's measured peak each layer reached, and the most it could gain.
+
+    The bound is the ratio that a layer would have whose matrix products ran at the peak, all else
+    being free.
+    """
     peaks = speed.peak(seconds)
     best = max(peaks.values())
     print(f"\npeak: {', '.join(f'{name} {v:.0f} GFlop/s' for name, v in peaks.items())}")
     for group in groups.values():
         for item in group:
             kind, sizes, way = item.case.split()
-            if item.peer == "torch":
-                shape: tuple[int, int, int] = tuple(map(int, sizes.split("x")))  # type: ignore[assignment]
-                reached = speed.speed_of(kind, shape, item.ours, way)
-                print(f"{item.case}: {reached:.0f} GFlop/s, {reached / best:.2f} of the peak")
-                append("cpu", {"part": "peak", "name": item.case, **facts, "peak": peaks,
-                               "gflops": reached, "share": reached / best})  # fmt: skip
+            batch, steps, hidden = map(int, sizes.split("x"))
+            work = speed.work_of(CELLS.get(kind, kind), (batch, steps, hidden), way)
+            reached, bound = work / item.ours, item.theirs * best / work
+            print(f"{item.case} / {item.peer}: {reached:.0f} GFlop/s, {reached / best:.2f} of the "
+                  f"peak; ratio {item.ratio:.2f}, bound {bound:.2f}")  # fmt: skip
+            append("cpu", {"part": "peak", "name": item.case, "peer": item.peer, **facts,
+                           "peak": peaks, "gflops": reached, "share": reached / best,
+                           "bound": bound})  # fmt: skip
 
 
 def padded() -> Cases:

@@ -206,16 +206,23 @@ def _absorbed(
     return False
 
 
-def flops(step: Step, sizes: Mapping[str, int], *, levels: str = "XS") -> int:
+def flops(
+    step: Step, sizes: Mapping[str, int], *, levels: str = "XS", products: bool = False
+) -> int:
     """Floating point operations of one step of one row.
 
     Args:
         step: the step.
         sizes: the numbers behind `input` and `hidden`, as `Step.resolve` gives them.
         levels: which levels to count; P is left out because it is computed once a call.
+        products: count matrix products only.
     """
     known = levels_of(step)
-    return sum(_cost(e, sizes) for e in step.equations if known[e.var] in levels)
+    return sum(
+        _cost(e, sizes)
+        for e in step.equations
+        if known[e.var] in levels and (e.op == "matmul" or not products)
+    )
 
 
 def _cost(equation: Equation, sizes: Mapping[str, int]) -> int:

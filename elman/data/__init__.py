@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from elman.data.examples import Examples, Subset, TextExample, read_examples
     from elman.data.labels import class_names, count_labels
     from elman.data.rows import Asked, Row, Rows
+    from elman.data.shapes import SHAPES, Shaped
     from elman.data.splits import k_folds, stratified_order, stratified_split
     from elman.data.tables import read_rows
     from elman.data.tokenisers import Tokeniser, build_tokeniser, load_tokeniser
     from elman.data.vectors import Vectors, read_vectors
 
 _HOMES = {
+    "SHAPES": "shapes",
     "Asked": "rows",
     "Batch": "batches",
     "EncodedTexts": "encoded",
@@ -29,6 +31,7 @@ _HOMES = {
     "Finding": "checks",
     "Row": "rows",
     "Rows": "rows",
+    "Shaped": "shapes",
     "Subset": "examples",
     "TextConfig": "config",
     "TextExample": "examples",
@@ -53,6 +56,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "SHAPES",
     "Asked",
     "Batch",
     "EncodedTexts",
@@ -60,6 +64,7 @@ __all__ = [
     "Finding",
     "Row",
     "Rows",
+    "Shaped",
     "Subset",
     "TextConfig",
     "TextExample",

@@ -67,6 +67,10 @@ class Tokeniser(Protocol):
         """The numbers of each text, on all cores."""
         ...
 
+    def written(self, texts: Sequence[str]) -> list[list[tuple[int, str]]]:
+        """The numbers of each text, each with its piece as it stands in the text."""
+        ...
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""
         ...
@@ -133,13 +137,26 @@ class TextTokeniser:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The numbers of each text, on all cores; give some thousand texts at a time."""
+        return [one.ids for one in self._encoded(texts, self._tokenizer.encode_batch_fast)[1]]
+
+    def written(self, texts: Sequence[str]) -> list[list[tuple[int, str]]]:
+        """The numbers of each text, each with its piece as it stands in the text."""
+        ready, found = self._encoded(texts, self._tokenizer.encode_batch)
+        return [
+            [(number, text[a:b]) for number, (a, b) in zip(one.ids, one.offsets, strict=True)]
+            for text, one in zip(ready, found, strict=True)
+        ]
+
+    def _encoded(
+        self, texts: Sequence[str], encode: Callable[..., list[Any]]
+    ) -> tuple[list[str], list[Any]]:
+        """The texts as the library takes them, and its answers."""
         ready = [self._cut(text) for text in texts] if self._cut else list(texts)
         try:
-            found = self._tokenizer.encode_batch_fast(ready, add_special_tokens=False)
+            return ready, encode(ready, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError):
             ready = [_sound(text) for text in ready]
-            found = self._tokenizer.encode_batch_fast(ready, add_special_tokens=False)
-        return [one.ids for one in found]
+            return ready, encode(ready, add_special_tokens=False)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""

@@ -23,6 +23,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 import elman
 import elman.nn
 from elman import files
+from elman.cells import find
+from elman.compiler import flops
 from elman.diagnostics.drawing import FIRST, INK, SECOND, Draw, png
 from elman.diagnostics.speed_peers import onnx_layer
 from elman.kernels.cpu.target import host
@@ -216,12 +218,19 @@ def peak(seconds: float = 1.0, size: int = 2048) -> dict[str, float]:
     return {name: 2 * size**3 / 1e6 / took for name, took in times.items()}
 
 
-def speed_of(kind: str, shape: tuple[int, int, int], took: float, way: str) -> float:
-    """GFlop/s of a layer's call of `took` milliseconds; backwards counts as two forwards."""
+def work_of(cell: str, shape: tuple[int, int, int], way: str) -> float:
+    """Mflop of matrix products in a layer's call, with as many inputs as units.
+
+    Args:
+        cell: its name in the catalogue.
+        shape: rows, steps, units.
+        way: "f" forwards; "f+b" and backwards, which counts as two forwards.
+    """
     batch, steps, hidden = shape
-    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
-    flops = 2 * gates * hidden * 2 * hidden * batch * steps * (3 if way == "f+b" else 1)
-    return flops / 1e6 / took
+    step = find(cell).step()
+    sizes = step.resolve(input_size=hidden, hidden_size=hidden)
+    once = flops(step, sizes, products=True)
+    return once * batch * steps * (3 if way == "f+b" else 1) / 1e6
 
 
 def document(found: Sequence[Ratio], peaks: Mapping[str, float]) -> dict[str, Any]:

@@ -353,10 +353,9 @@ class Classifier:
         start: float,
     ) -> dict[str, Any]:
         fitted = self._trained()
-        unknown = made.tokeniser.unknown_id
         data = {
-            "train": facts(made.train, made.numbers_train, unknown),
-            "valid": facts(made.valid, made.numbers_valid, unknown, **made.split_facts()),
+            "train": facts(made.train, made.numbers_train, made.tokeniser),
+            "valid": facts(made.valid, made.numbers_valid, made.tokeniser, **made.split_facts()),
             "test": evaluation.data if evaluation.facts["split"] == "test" else None,
         }
         name = folder.name if folder is not None else "classify"

@@ -13,6 +13,9 @@ from elman.errors import ConfigError
 from elman.tasks.settings import layered
 from elman.training import TrainingConfig
 
+SMALL = 20_000
+"""Rows up to which there is time for several networks, and words are rare enough to need help."""
+
 
 class Section(BaseModel):
     """A group of settings in which an unknown name is an error."""
@@ -65,6 +68,9 @@ class ModelConfig(Section):
     vectors: str | None = Field(default=None, description="a file of word vectors to start from")
     freeze_vectors: bool = Field(
         default=False, description="keep the vectors of the file as they are"
+    )
+    shapes: bool | None = Field(
+        default=None, description="vectors of capitals and digits; null: on small sets of words"
     )
     embedding_dropout: float = Field(default=0.6, ge=0, lt=1)
     word_dropout: float = Field(
@@ -149,6 +155,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.depth": 2,
         "model.members": 1,
         "model.subwords": 0,
+        "model.shapes": False,
         "model.segment": 0,
         "model.pooling": "last",
         "model.embedding": 100,
@@ -174,6 +181,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.segment": 0,
     },
 }
+
+
+def subwords_for(model: ModelConfig, rows: int, level: str) -> int:
+    """Vectors of letter n-grams: for words of a small set, unless the words' vectors are given."""
+    if model.subwords is not None:
+        return model.subwords
+    given = model.vectors is not None or model.encoder is not None
+    return 4096 if _few_words(rows, level) and not given else 0
+
+
+def shapes_for(model: ModelConfig, rows: int, level: str) -> bool:
+    """Vectors of capitals and digits: for words of a small set; an encoder has learnt without."""
+    wanted = _few_words(rows, level) if model.shapes is None else model.shapes
+    return wanted and model.encoder is None
+
+
+def _few_words(rows: int, level: str) -> bool:
+    return level in ("word", "blank") and rows <= SMALL
 
 
 def check_cell(cell: Cell, config: ClassifyConfig) -> None:

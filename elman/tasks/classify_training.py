@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from elman.data import Batch, EncodedTexts, TextConfig, bucketed, collate, shortened_lengths
 from elman.tasks.blend import Scores, fit_blend, log_loss, share_right
-from elman.tasks.classify_config import BatchConfig, ClassifyConfig, ModelConfig
-from elman.tasks.held_out import SMALL, Owners, members_for
+from elman.tasks.classify_config import BatchConfig, ClassifyConfig, shapes_for, subwords_for
+from elman.tasks.held_out import Owners, members_for
 from elman.tasks.network import TextClassifier
 from elman.tasks.transfer import rates, unfreeze
 from elman.training import ParameterGroup, parameter_groups
@@ -201,15 +201,9 @@ def settled(config: ClassifyConfig, rows: int, level: str) -> ClassifyConfig:
             batch = batch.model_copy(update={"passes": passes_for(batch, rows)})
     if model.members is None:
         model = model.model_copy(update={"members": members_for(model, rows)})
-    if model.subwords is None:
-        model = model.model_copy(update={"subwords": subwords_for(model, rows, level)})
+    words = {"subwords": subwords_for(model, rows, level), "shapes": shapes_for(model, rows, level)}
+    model = model.model_copy(update=words)
     return config.model_copy(update={"batch": batch, "model": model, "training": training})
-
-
-def subwords_for(model: ModelConfig, rows: int, level: str) -> int:
-    """Vectors of letter n-grams: for words of a small set, unless the words' vectors are given."""
-    given = model.vectors is not None or model.encoder is not None
-    return 4096 if level in ("word", "blank") and rows <= SMALL and not given else 0
 
 
 def passes_for(config: BatchConfig, rows: int) -> int:

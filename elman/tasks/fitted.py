@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from elman.cells import Cell
-from elman.data import EncodedTexts, TextExample, Tokeniser, encode, load_tokeniser
+from elman.data import EncodedTexts, TextExample, Tokeniser, load_tokeniser
 from elman.errors import RunError
 from elman.files import read_json, replacing, write_json
 from elman.tasks import run
@@ -24,6 +24,7 @@ from elman.tasks.classify_training import network_scores
 from elman.tasks.floor import Floor, Floors, load_floors, save_floors
 from elman.tasks.held_out import Owners
 from elman.tasks.network import TextClassifier
+from elman.tasks.texts import LabelledTexts, encoded
 from elman.tasks.transfer import rebuilt
 
 _BATCH = 1024  # texts scored at a time
@@ -56,8 +57,7 @@ class Fitted:
         stream = iter(texts)
         while block := list(islice(stream, _BATCH)):
             examples = [TextExample(text, (), "") for text in block]
-            numbers = encode(examples, self.tokeniser, self.classes, several_labels=self.several)
-            network.append(self.network_scores(numbers))
+            network.append(self.network_scores(self.encoded(examples)))
             if self.floors:
                 floor.append(self.floor_scores(block).mean(axis=0))
         empty = np.zeros((0, len(self.classes)))
@@ -65,6 +65,11 @@ class Fitted:
         if not self.floors:
             return first, None
         return first, np.concatenate(floor) if floor else empty
+
+    def encoded(self, texts: LabelledTexts | Sequence[TextExample]) -> EncodedTexts:
+        """The texts as the networks read them."""
+        shapes = self.config.model.shapes
+        return encoded(texts, self.tokeniser, self.classes, several=self.several, shapes=shapes)
 
     def network_scores(self, numbers: EncodedTexts, owners: Owners | None = None) -> Scores:
         """The networks' scores of encoded texts; each row's by its owner alone, if one is given."""

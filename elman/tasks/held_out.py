@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data import stratified_split
-from elman.tasks.classify_config import ModelConfig
+from elman.tasks.classify_config import SMALL, ModelConfig
 
 Owners = NDArray[np.int64]
 LEARNT = -1  # no network leaves out such a row
-
-SMALL = 20_000
-"""Rows up to which several networks are trained within minutes."""
 
 
 def members_for(model: ModelConfig, rows: int) -> int:

@@ -18,7 +18,7 @@ from elman.tasks.fitted import Fitted, parameter_count
 from elman.tasks.floor import Floor
 from elman.tasks.result import CrossValidation, Evaluation
 from elman.tasks.run import FORMAT, now
-from elman.tasks.texts import LabelledTexts, encoded, facts
+from elman.tasks.texts import LabelledTexts, facts
 
 _FLOOR_METRICS = ("metrics", "intervals")
 
@@ -38,7 +38,7 @@ def measured(
         unseen: scores of networks and floors that have not learnt these rows, where others of the
             ensemble have.
     """
-    numbers = encoded(texts, fitted.tokeniser, fitted.classes)
+    numbers = fitted.encoded(texts)
     if unseen is not None:
         network, scores = unseen
         first = scores
@@ -53,7 +53,7 @@ def measured(
     alone = blend.probabilities(network, None, calibrated=False)
     report["network_alone"] = _accuracy(fitted, texts.truth(), alone)
     report["floor_share"] = blend.share
-    data = facts(texts, numbers, fitted.tokeniser.unknown_id)
+    data = facts(texts, numbers, fitted.tokeniser)
     floor = fitted.floor
     if floor is None or beside is None:
         return Evaluation(report, data)

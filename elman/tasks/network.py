@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.cells import Cell
+from elman.data import SHAPES
 from elman.nn import Recurrent
 from elman.nn.block import Deep
 from elman.nn.dropout import SharedDropout, WordDropout
@@ -56,10 +57,13 @@ class TextNetwork(nn.Module):
             if pieces and config.subwords
             else nn.Embedding(vocabulary, size, padding_idx=0)
         )
-        for vectors in self.embedding.parameters():
-            nn.init.normal_(vectors, std=0.1)
-        with torch.no_grad():
-            self.embedding.weight[0].zero_()
+        self.shapes = nn.Embedding(len(SHAPES), size, padding_idx=0) if config.shapes else None
+        for table in (self.embedding, self.shapes):
+            for vectors in table.parameters() if table is not None else ():
+                nn.init.normal_(vectors, std=0.1)
+            with torch.no_grad():
+                if table is not None:
+                    table.weight[0].zero_()
         self.embedding_dropout = SharedDropout(config.embedding_dropout)
         self.recurrent = recurrent_stack(config, cell, size)
         width = config.hidden * (1 if config.stack == "deep" else 1 + config.bidirectional)
@@ -77,7 +81,7 @@ class TextNetwork(nn.Module):
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """`values`: `(time, batch)` token numbers, `lengths`: `(batch,)` -> `(batch, outputs)`."""
         time, batch = values.shape
-        x = self.embedding_dropout(self.embedding(self.word_dropout(values)))
+        x = self.embedding_dropout(self._vectors(values))
         if self.segment:
             x, real = chop(x, lengths, self.segment)
         else:
@@ -85,6 +89,14 @@ class TextNetwork(nn.Module):
         y, _ = self.recurrent(x, lengths=real)
         pooled = self.pooling(join(y, time, batch), lengths)
         return self.linear(self.dropout(pooled))
+
+    def _vectors(self, values: Tensor) -> Tensor:
+        """The words' vectors, and those of how they are written."""
+        if self.shapes is None:
+            return self.embedding(self.word_dropout(values))
+        size = self.embedding.num_embeddings
+        words = self.word_dropout(values % size)
+        return self.embedding(words) + self.shapes(values // size)
 
 
 class TextClassifier(nn.Module):

@@ -20,7 +20,7 @@ from elman.data import (
 from elman.errors import ConfigError, DataError, RunError
 from elman.files import read_json, write_json
 from elman.tasks.blend import Scores, scores_of, share_right
-from elman.tasks.classify_config import ClassifyConfig
+from elman.tasks.classify_config import ClassifyConfig, shapes_for
 from elman.tasks.floor import Floor, Floors, fit_floor, load_floors, save_floors
 from elman.tasks.held_out import LEARNT, Owners, members_for, owners_of
 from elman.tasks.texts import LabelledTexts, encoded, read_labelled
@@ -120,14 +120,15 @@ def prepare(
         tokeniser = load_tokeniser(config.model.encoder)
     else:
         tokeniser = build_tokeniser(train.texts(), config.data.tokeniser)
+    shapes = shapes_for(config.model, len(train), tokeniser.level)
     made = Prepared(
         train,
         held,
         share,
         classes,
         tokeniser,
-        encoded(train, tokeniser, classes),
-        encoded(held, tokeniser, classes),
+        encoded(train, tokeniser, classes, several=train.several, shapes=shapes),
+        encoded(held, tokeniser, classes, several=held.several, shapes=shapes),
         owners,
         columns=columns,
     )

@@ -10,7 +10,9 @@ from typing import Any
 from elman.data import (
     EncodedTexts,
     Examples,
+    Shaped,
     TextConfig,
+    TextExample,
     Tokeniser,
     count_labels,
     encode,
@@ -108,16 +110,28 @@ def read_labelled(
     return LabelledTexts(examples, labels, found)
 
 
-def encoded(texts: LabelledTexts, tokeniser: Tokeniser, classes: Sequence[str]) -> EncodedTexts:
-    """The texts as numbers."""
-    return encode(texts.source, tokeniser, classes, several_labels=texts.several)
+def encoded(
+    texts: LabelledTexts | Sequence[TextExample],
+    tokeniser: Tokeniser,
+    classes: Sequence[str],
+    *,
+    several: bool,
+    shapes: bool | None,
+) -> EncodedTexts:
+    """The texts as numbers, with `shapes` those of `elman.data.Shaped`."""
+    source = texts.source if isinstance(texts, LabelledTexts) else texts
+    encoder = Shaped(tokeniser) if shapes else tokeniser
+    return encode(source, encoder, classes, several_labels=several)
 
 
-def facts(texts: LabelledTexts, numbers: EncodedTexts, unknown: int, **more: Any) -> dict[str, Any]:
+def facts(
+    texts: LabelledTexts, numbers: EncodedTexts, tokeniser: Tokeniser, **more: Any
+) -> dict[str, Any]:
     """What `result.json` says about a set: file, rows, fingerprint, classes, tokens."""
     found = texts.examples.facts
     lengths = numbers.lengths
     total = int(lengths.sum())
+    unknown = numbers.ids % tokeniser.size == tokeniser.unknown_id
     keys = ("path", "format", "encoding", "delimiter", "compression", "text", "label")
     return {
         **{key: found.get(key) for key in keys},
@@ -126,6 +140,6 @@ def facts(texts: LabelledTexts, numbers: EncodedTexts, unknown: int, **more: Any
         "fingerprint": texts.examples.fingerprint(),
         "classes": texts.counts(),
         "tokens": length_facts(lengths),
-        "unknown_share": float((numbers.ids == unknown).sum() / total) if total else 0.0,
+        "unknown_share": float(unknown.sum() / total) if total else 0.0,
         **more,
     }

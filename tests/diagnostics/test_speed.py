@@ -78,3 +78,10 @@ def test_bench_prints_and_writes(
     assert (tmp_path / "b" / "bench.png").read_bytes()[:4] == b"\x89PNG"
     assert main(["bench", "--seconds", "0.01"]) == 0
     assert "ratio" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "gates"), [("LSTM", 4), ("GRUResetAfter", 3), ("Elman", 1)])
+def test_work_counts_matrix_products(name: str, gates: int) -> None:
+    once = speed.work_of(name, (2, 5, 32), "f")
+    assert once == pytest.approx(2 * 5 * gates * 2 * (32 * 32 + 32 * 32) / 1e6)
+    assert speed.work_of(name, (2, 5, 32), "f+b") == pytest.approx(3 * once)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,22 +92,22 @@ def test_unknown_presets_and_short_names_offer_the_closest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "level", "preset", "members", "subwords"),
+    ("rows", "level", "settings", "members", "subwords", "shapes"),
     [
-        (5000, "word", "default", 5, 4096),
-        (5000, "zh-char", "default", 5, 0),
-        (15_000, "blank", "default", 3, 4096),
-        (25_000, "word", "default", 1, 0),
-        (5000, "word", "bilstm-glove", 1, 0),
+        (5000, "word", {}, 5, 4096, True),
+        (5000, "zh-char", {}, 5, 0, False),
+        (15_000, "blank", {}, 3, 4096, True),
+        (25_000, "word", {}, 1, 0, False),
+        (5000, "word", {"preset": "bilstm-glove"}, 1, 0, False),
+        (5000, "word", {"model.vectors": "some.txt"}, 5, 0, True),
+        (5000, "word", {"model.encoder": "runs/lm"}, 1, 0, False),
+        (25_000, "char", {"model.shapes": True, "model.subwords": 10}, 1, 10, True),
     ],
 )
-def test_small_sets_get_several_networks_and_ngrams(
-    rows: int, level: str, preset: str, members: int, subwords: int
+def test_small_sets_of_words_get_help(
+    rows: int, level: str, settings: dict[str, Any], members: int, subwords: int, shapes: bool
 ) -> None:
-    model = settled(configured(preset, None, {}), rows, level).model
-    assert (model.members, model.subwords) == (members, subwords)
-
-
-def test_given_vectors_need_no_ngrams() -> None:
-    config = configured("default", {"model.vectors": "some.txt"}, {})
-    assert settled(config, 5000, "word").model.subwords == 0
+    preset = settings.get("preset", "default")
+    named = {name: value for name, value in settings.items() if name != "preset"}
+    model = settled(configured(preset, named, {}), rows, level).model
+    assert (model.members, model.subwords, model.shapes) == (members, subwords, shapes)
