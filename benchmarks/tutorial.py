@@ -88,7 +88,7 @@ def main() -> None:
             seconds += time.perf_counter() - start
             tokens += int(lengths.sum())
         losses.append(loss.item())
-        if number % 20 == 19:
+        if number % 4 == 3:
             print(f"batch {number + 1}: loss {mean(losses[-20:]):.4f}, "
                   f"{tokens / seconds:.0f} tokens/s", flush=True)  # fmt: skip
     epoch = total / (tokens / seconds)
@@ -99,7 +99,8 @@ def main() -> None:
         "tutorial",
         {"layer": asked.layer, "batches": len(losses), "threads": torch.get_num_threads(),
          "tokens_per_second": tokens / seconds, "epoch_seconds": epoch,
-         "loss_by_20": [mean(losses[k : k + 20]) for k in range(0, len(losses), 20)]},
+         "loss_by_20": [mean(losses[k : k + 20]) for k in range(0, len(losses), 20)],
+         "first_losses": losses[:20]},
     )  # fmt: skip
 
 
