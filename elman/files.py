@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ def explain(error: OSError, path: str | os.PathLike[str], doing: str = "write") 
     return ElmanError(f'cannot {doing} "{os.fspath(path)}": {cause}.', hint=hint)
 
 
+def _of_the_system(error: Exception) -> OSError | None:
+    """The operating system's error behind one; libraries in Rust tell it in words only."""
+    if isinstance(error, OSError):
+        return error
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else None
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary path beside `path`; when the block ends well, it is renamed to `path`.
@@ -52,8 +61,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except OSError as error:
-        raise explain(error, target) from error
+    except Exception as error:
+        cause = _of_the_system(error)
+        if cause is None:
+            raise
+        raise explain(cause, target) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
