@@ -52,12 +52,18 @@ def with_sizes(step: Step, sizes: Mapping[str, int]) -> Step:
     )
 
 
-def lower(step: Step) -> Step:
-    """Without `norm` and `mean`: what is left is pointwise, a sum or a matrix product."""
+def lower(step: Step, *, inputs: bool = True) -> Step:
+    """Without `norm` and `mean`: what is left is pointwise, a sum or a matrix product.
+
+    Those of inputs and parameters alone leave the loop and stay as they are, for the framework's
+    own; `inputs=False` is for a caller who works on inputs step by step.
+    """
     build = StepBuilder(step.name, step.constraints)
     values = build.declare(step)
+    levels = levels_of(step)
     for equation in step.equations:
-        if equation.op not in ("norm", "mean"):
+        inside = levels[equation.var] == "S" or not inputs
+        if equation.op not in ("norm", "mean") or not inside:
             values[equation.var] = build.copy(equation, values)
             continue
         x = Term(build, values[equation.args[0]], equation.where)
@@ -70,7 +76,9 @@ def lower(step: Step) -> Step:
         assert isinstance(eps, float)
         centred = x - mean
         variance = (centred * centred).apply("sum") * share
-        values[equation.var] = (centred / (variance + eps).apply("sqrt")).var
+        # One division a row, and a product a unit.
+        scale = x.number(1.0) / (variance + eps).apply("sqrt")
+        values[equation.var] = (centred * scale).var
     return _finish(build, step, values)
 
 

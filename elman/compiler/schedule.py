@@ -4,13 +4,14 @@ A region is one size of vector and everything that is done unit by unit: sums of
 (accumulators), then pointwise work on their results. Regions of a later stage start when all units
 of the values that they multiply or sum over are there. Pointwise values are computed as late as
 they can be, so that few of them pass from region to region; cheap ones are computed twice rather
-than stored. Values of size 1 are computed wherever they are used.
+than stored, values of size 1 too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from elman.compiler.ir import Equation, Step, Var
 from elman.compiler.lower import Sums, count_uses
@@ -230,9 +231,16 @@ class _Scheduling:
         return not self._repeated(arg)
 
     def _repeated(self, var: Var) -> bool:
-        """A pointwise value of size 1: computed again wherever it is used."""
+        """A cheap pointwise value of size 1: computed again wherever it is used."""
+        return _units(var) == 1 and self._work(var) <= _AGAIN
+
+    def _work(self, var: Var) -> float:
+        """Operations from what is in memory to a value of size 1; infinite if it is not pointwise."""
         node = self.nodes.get(var)
-        return node is not None and _units(var) == 1 and self._is_point(node)
+        if node is None or node.equation is None or not self._is_point(node):
+            return inf
+        made = [arg for arg in node.args if arg in self.nodes and self._is_point(self.nodes[arg])]
+        return PRIMITIVES[node.equation.op].flops + sum(map(self._work, made))
 
     @staticmethod
     def _is_point(node: _Node) -> bool:

@@ -86,7 +86,7 @@ class LmConfig(Section):
     task: Literal["lm"] = "lm"
     preset: str = "default"
     valid: str | float = Field(
-        default=0.05, description="a file, or the share of the text's end to hold out"
+        default=0.1, description="a file, or the share of the text's end to hold out"
     )
     data: CorpusConfig = CorpusConfig()
     model: LmModelConfig = LmModelConfig()

@@ -47,7 +47,7 @@ class Stepper:
     ) -> None:
         values = {name: value.detach() for name, value in parameters.items()}
         self.dtype = next(iter(values.values())).dtype
-        parts = split(gather_sums(lower(step)), inputs=False)
+        parts = split(gather_sums(lower(step, inputs=False)), inputs=False)
         loop, self.batch = parts.loop, batch
         self._kernel = kernel = Kernel(loop, host(), self.dtype, storage=storage)
         made = outside(parts, values, {}, self.dtype)
