@@ -235,7 +235,7 @@ class _Scheduling:
         return _units(var) == 1 and self._work(var) <= _AGAIN
 
     def _work(self, var: Var) -> float:
-        """Operations from what is in memory to a value of size 1; infinite if it is not pointwise."""
+        """Operations from memory to a value of size 1; infinite if it is not pointwise."""
         node = self.nodes.get(var)
         if node is None or node.equation is None or not self._is_point(node):
             return inf
