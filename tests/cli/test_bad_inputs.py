@@ -1,13 +1,11 @@
 """Bad inputs, one a row: each ends with exit code 1 and one clear sentence, and nothing is lost.
 
-A row is a name, a builder that lays out files in an empty folder and gives the command's words,
-and what the sentence has to say. `RUN` in the words stands for a copy of a trained run.
+`run` in the words stands for a copy of a trained run.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import lzma
 import os
@@ -15,49 +13,20 @@ import random
 import resource
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import SMALL, write_films
+from refusals import PROGRAM, Bad, Build, Training, check_refusal, check_sentence
 
-Build = Callable[[Path], list[object]]
-PROGRAM = Path(sys.executable).with_name("elman")
-
-
-@dataclass(frozen=True)
-class Bad:
-    """A bad input: `told` are words (any case) that the sentence has to hold."""
-
-    name: str
-    build: Build
-    told: tuple[str, ...]
-    stdin: bytes = b""
-    run: bool = False
-
-
-def _train(data: object, *more: object) -> list[object]:
-    """Trains a tiny model into `out`; options in `more` take the place of the usual ones."""
-    usual = [*zip(SMALL[::2], SMALL[1::2], strict=True), ("--out", "out")]
-    options = [word for pair in usual if pair[0] not in more for word in pair]
-    return ["train", "classify", data, *options, *more]
-
-
-def _file(name: str, content: str | bytes, *more: object) -> Build:
-    def build(folder: Path) -> list[object]:
-        data = content.encode() if isinstance(content, str) else content
-        (folder / name).write_bytes(data)
-        return _train(name, *more)
-
-    return build
+train = Training("classify", SMALL)
 
 
 def _films(*more: object) -> Build:
     def build(folder: Path) -> list[object]:
         write_films(folder / "films.csv")
-        return _train("films.csv", *more)
+        return train("films.csv", *more)
 
     return build
 
@@ -67,7 +36,7 @@ def _setup(words: Callable[[Path], list[object] | None], *more: object) -> Build
 
     def build(folder: Path) -> list[object]:
         write_films(folder / "films.csv")
-        return _train("films.csv", *more, *(words(folder) or []))
+        return train("films.csv", *more, *(words(folder) or []))
 
     return build
 
@@ -94,14 +63,14 @@ def _write(name: str, text: str, *words: object) -> Callable[[Path], list[object
 
 def _empty_folders(folder: Path) -> list[object]:
     (folder / "data").mkdir()
-    return _train("data")
+    return train("data")
 
 
 def _one_folder(folder: Path) -> list[object]:
     (folder / "data" / "good").mkdir(parents=True)
     for number in range(8):
         (folder / "data" / "good" / f"{number}.txt").write_text(f"text {number}")
-    return _train("data")
+    return train("data")
 
 
 def _is_folder(folder: Path) -> list[object]:
@@ -120,38 +89,38 @@ def _vectors(name: str, text: str) -> Build:
 
 
 FILES = [
-    Bad("missing file", lambda _: _train("nowhere.csv"), ("nowhere.csv", "no such|not exist|no file")),
+    Bad("missing file", lambda _: train("nowhere.csv"), ("nowhere.csv", "no such|not exist|no file")),
     Bad("missing, name nearly right", _setup(lambda _: ["--valid", "flims.csv"]), ("films.csv",)),
-    Bad("empty file", _file("a.csv", ""), ("a.csv", "empty")),
-    Bad("blank lines only", _file("a.csv", "\n\n  \n"), ("a.csv",)),
-    Bad("header only", _file("a.csv", "text,label\n"), ("a.csv", "no rows|row|example|text")),
-    Bad("png", _file("a.csv", b"\x89PNG\r\n\x1a\n" + _noise(5000)), ("a.csv", "picture|png|binary|not text")),
-    Bad("noise", _file("a.csv", b"\x00\x01" + _noise(5000)), ("a.csv",)),
-    Bad("zip", _file("a.csv", b"PK\x03\x04" + _noise(500)), ("a.csv", "zip")),
-    Bad("pickle", _file("a.csv", b"\x80\x04\x95" + _noise(500)), ("a.csv", "pickle")),
-    Bad("truncated gzip", _file("a.csv.gz", gzip.compress(_film_lines(4000).encode())[:-900]), ("a.csv.gz", "truncat|cut|damaged|end")),
-    Bad("damaged gzip", _file("a.csv.gz", gzip.compress(b"x" * 9)[:10] + _noise(300)), ("a.csv.gz",)),
-    Bad("truncated xz", _file("a.csv.xz", lzma.compress(_film_lines(4000).encode())[:-700]), ("a.csv.xz", "truncat|cut|damaged|end")),
-    Bad("damaged zstd", _file("a.csv.zst", b"\x28\xb5\x2f\xfd" + _noise(400)), ("a.csv.zst",)),
-    Bad("mixed encodings", _file("a.csv", _film_lines().encode() + "café,good\n".encode() + "caf\xe9,bad\n".encode("latin-1") + "电影,good\n".encode()), ("a.csv", "utf-8|encoding|byte")),
-    Bad("line of 10 MB", _file("a.csv", _film_lines() + '"' + "x" * 10_000_000 + "\n"), ("a.csv", "line|row|quote")),
-    Bad("quote never closed", _file("a.csv", _film_lines() + '"never closed,good\n' + "more\n" * 30), ("a.csv", "quot")),
-    Bad("ragged csv", _file("a.csv", _film_lines() + "one,two,three,four\n"), ("a.csv", "column|field|cell", "42")),
-    Bad("short row", _file("a.csv", _film_lines() + "only one\n", "--text", "text", "--label", "label"), ("a.csv", "42")),
-    Bad("same column twice", _file("a.csv", "text,text\n" + "a,b\n" * 9, "--text", "text"), ("text",)),
-    Bad("bad json line", _file("a.jsonl", '{"text": "a", "label": "x"}\n' * 9 + '{"text": \n'), ("a.jsonl", "10", "json")),
-    Bad("json line that is a list", _file("a.jsonl", '{"text": "a", "label": "x"}\n' * 9 + "[1, 2]\n"), ("a.jsonl", "10")),
-    Bad("truncated parquet", _file("a.parquet", b"PAR1" + _noise(600)), ("a.parquet",)),
+    Bad("empty file", train.on_file("a.csv", ""), ("a.csv", "empty")),
+    Bad("blank lines only", train.on_file("a.csv", "\n\n  \n"), ("a.csv",)),
+    Bad("header only", train.on_file("a.csv", "text,label\n"), ("a.csv", "no rows|row|example|text")),
+    Bad("png", train.on_file("a.csv", b"\x89PNG\r\n\x1a\n" + _noise(5000)), ("a.csv", "picture|png|binary|not text")),
+    Bad("noise", train.on_file("a.csv", b"\x00\x01" + _noise(5000)), ("a.csv",)),
+    Bad("zip", train.on_file("a.csv", b"PK\x03\x04" + _noise(500)), ("a.csv", "zip")),
+    Bad("pickle", train.on_file("a.csv", b"\x80\x04\x95" + _noise(500)), ("a.csv", "pickle")),
+    Bad("truncated gzip", train.on_file("a.csv.gz", gzip.compress(_film_lines(4000).encode())[:-900]), ("a.csv.gz", "truncat|cut|damaged|end")),
+    Bad("damaged gzip", train.on_file("a.csv.gz", gzip.compress(b"x" * 9)[:10] + _noise(300)), ("a.csv.gz",)),
+    Bad("truncated xz", train.on_file("a.csv.xz", lzma.compress(_film_lines(4000).encode())[:-700]), ("a.csv.xz", "truncat|cut|damaged|end")),
+    Bad("damaged zstd", train.on_file("a.csv.zst", b"\x28\xb5\x2f\xfd" + _noise(400)), ("a.csv.zst",)),
+    Bad("mixed encodings", train.on_file("a.csv", _film_lines().encode() + "café,good\n".encode() + "caf\xe9,bad\n".encode("latin-1") + "电影,good\n".encode()), ("a.csv", "utf-8|encoding|byte")),
+    Bad("line of 10 MB", train.on_file("a.csv", _film_lines() + '"' + "x" * 10_000_000 + "\n"), ("a.csv", "line|row|quote")),
+    Bad("quote never closed", train.on_file("a.csv", _film_lines() + '"never closed,good\n' + "more\n" * 30), ("a.csv", "quot")),
+    Bad("ragged csv", train.on_file("a.csv", _film_lines() + "one,two,three,four\n"), ("a.csv", "column|field|cell", "42")),
+    Bad("short row", train.on_file("a.csv", _film_lines() + "only one\n", "--text", "text", "--label", "label"), ("a.csv", "42")),
+    Bad("same column twice", train.on_file("a.csv", "text,text\n" + "a,b\n" * 9, "--text", "text"), ("text",)),
+    Bad("bad json line", train.on_file("a.jsonl", '{"text": "a", "label": "x"}\n' * 9 + '{"text": \n'), ("a.jsonl", "10", "json")),
+    Bad("json line that is a list", train.on_file("a.jsonl", '{"text": "a", "label": "x"}\n' * 9 + "[1, 2]\n"), ("a.jsonl", "10")),
+    Bad("truncated parquet", train.on_file("a.parquet", b"PAR1" + _noise(600)), ("a.parquet",)),
     Bad("folder without classes", _empty_folders, ("data",)),
     Bad("one class folder", _one_folder, ("class",)),
-    Bad("standard input is empty", lambda _: _train("-"), ("input", "empty")),
+    Bad("standard input is empty", lambda _: train("-"), ("input", "empty")),
 ]  # fmt: skip
 
 CONTENT = [
-    Bad("one class only", _file("a.csv", "text,label\n" + "a film,good\n" * 30), ("good", "class")),
-    Bad("all texts empty", _file("a.csv", "text,label\n" + ",good\n,bad\n" * 9), ("text", "empty")),
-    Bad("missing label", _file("a.csv", _film_lines() + "a film,\n"), ("label", "42")),
-    Bad("NaN label", _file("a.jsonl", '{"text": "a b", "label": "x"}\n{"text": "c d", "label": "y"}\n' * 9 + '{"text": "e", "label": NaN}\n'), ("label", "19")),
+    Bad("one class only", train.on_file("a.csv", "text,label\n" + "a film,good\n" * 30), ("good", "class")),
+    Bad("all texts empty", train.on_file("a.csv", "text,label\n" + ",good\n,bad\n" * 9), ("text", "empty")),
+    Bad("missing label", train.on_file("a.csv", _film_lines() + "a film,\n"), ("label", "42")),
+    Bad("NaN label", train.on_file("a.jsonl", '{"text": "a b", "label": "x"}\n{"text": "c d", "label": "y"}\n' * 9 + '{"text": "e", "label": NaN}\n'), ("label", "19")),
     Bad("unknown text column", _films("--text", "txet"), ("txet", 'did you mean "text"')),
     Bad("unknown label column", _films("--label", "lable"), ("lable", 'did you mean "label"')),
     Bad("text is label", _films("--text", "label", "--label", "label"), ("label",)),
@@ -255,51 +224,28 @@ RUNS = [
     Bad("run is a file", lambda f: [write_films(f / "films.csv"), "predict", "films.csv", "a"][1:], ("films.csv",)),
     Bad("run is a folder of data", _is_folder, ("films.csv", "not a run")),
     *(
-        Bad(f"without {name}", _changed(_gone(name)), (name, "missing|no "), run=True)
+        Bad(f"without {name}", _changed(_gone(name)), (name, "missing|no "), run="classify")
         for name in ("config.yaml", "model.safetensors", "tokenizer.json")
     ),
-    Bad("unfinished", _changed(_gone("manifest.json")), ("not finished", "--resume"), run=True),
-    Bad("a byte of the weights flipped", _changed(_flip("model.safetensors")), ("model.safetensors", "checksum"), run=True),
-    Bad("a byte of the tokeniser flipped", _changed(_flip("tokenizer.json")), ("tokenizer.json", "checksum"), run=True),
-    Bad("weights cut", _changed(_cut("model.safetensors")), ("model.safetensors", "damaged"), run=True),
-    Bad("manifest cut", _changed(_cut("manifest.json")), ("manifest.json", "json"), run=True),
-    Bad("another version", _changed(_version), ("format 99", "wanted format 1"), run=True),
-    Bad("evaluate: missing data", _changed(_nothing, "evaluate", "run", "none.csv"), ("none.csv",), run=True),
-    Bad("evaluate: other columns", lambda f: [(f / "t.csv").write_text("a,b\nx,y\n"), "evaluate", "run", "t.csv"][1:], ("t.csv", "column"), run=True),
-    Bad("evaluate: unknown class", lambda f: [(f / "t.csv").write_text("text,label\na film,splendid\n"), "evaluate", "run", "t.csv"][1:], ("splendid",), run=True),
-    Bad("predict: empty input", _changed(_nothing, "predict", "run", "-"), ("empty",), run=True),
-    Bad("predict: nothing", _changed(_nothing, "predict", "run"), ("nothing to predict",), run=True),
-    Bad("predict: not UTF-8", _changed(_nothing, "predict", "run", "-"), ("line 2", "utf-8"), b"fine\n\xff\xfe\n", run=True),
+    Bad("unfinished", _changed(_gone("manifest.json")), ("not finished", "--resume"), run="classify"),
+    Bad("a byte of the weights flipped", _changed(_flip("model.safetensors")), ("model.safetensors", "checksum"), run="classify"),
+    Bad("a byte of the tokeniser flipped", _changed(_flip("tokenizer.json")), ("tokenizer.json", "checksum"), run="classify"),
+    Bad("weights cut", _changed(_cut("model.safetensors")), ("model.safetensors", "damaged"), run="classify"),
+    Bad("manifest cut", _changed(_cut("manifest.json")), ("manifest.json", "json"), run="classify"),
+    Bad("another version", _changed(_version), ("format 99", "wanted format 1"), run="classify"),
+    Bad("evaluate: missing data", _changed(_nothing, "evaluate", "run", "none.csv"), ("none.csv",), run="classify"),
+    Bad("evaluate: other columns", lambda f: [(f / "t.csv").write_text("a,b\nx,y\n"), "evaluate", "run", "t.csv"][1:], ("t.csv", "column"), run="classify"),
+    Bad("evaluate: unknown class", lambda f: [(f / "t.csv").write_text("text,label\na film,splendid\n"), "evaluate", "run", "t.csv"][1:], ("splendid",), run="classify"),
+    Bad("predict: empty input", _changed(_nothing, "predict", "run", "-"), ("empty",), run="classify"),
+    Bad("predict: nothing", _changed(_nothing, "predict", "run"), ("nothing to predict",), run="classify"),
+    Bad("predict: not UTF-8", _changed(_nothing, "predict", "run", "-"), ("line 2", "utf-8"), "classify", b"fine\n\xff\xfe\n"),
     Bad("report: no run", lambda _: ["report", "runs/none"], ("runs/none",)),
-    Bad("report: no result", _changed(_gone("result.json"), "report", "run"), ("result.json",), run=True),
+    Bad("report: no result", _changed(_gone("result.json"), "report", "run"), ("result.json",), run="classify"),
     Bad("check: missing file", lambda _: ["check", "classify", "none.csv"], ("none.csv",)),
     Bad("check: unknown column", lambda f: ["check", "classify", write_films(f / "a.csv"), "--text", "txet"], ('"text"',)),
 ]  # fmt: skip
 
 TABLE = [*FILES, *CONTENT, *SETTINGS, *OUTPUT, *RUNS]
-
-
-def prints(folder: Path) -> dict[str, str]:
-    """The checksum of each file."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def check_sentence(text: str, told: tuple[str, ...]) -> None:
-    """The last line is the sentence; notes on the way to it may stand above."""
-    import re
-
-    assert "Traceback" not in text
-    assert "elman's own" not in text, text
-    sentence = text.strip().splitlines()[-1]
-    assert sentence.startswith("elman: error: "), text
-    assert sentence.count("elman: error") == text.count("elman: error") == 1
-    assert len(sentence) < 700
-    for words in told:
-        assert re.search(words, sentence, re.IGNORECASE), f"no {words!r} in: {sentence}"
 
 
 def test_there_are_enough_rows() -> None:
@@ -313,15 +259,7 @@ def test_bad_input(
 ) -> None:
     if bad.run:
         request.getfixturevalue("a_run")
-    monkeypatch.chdir(tmp_path)
-    words = bad.build(tmp_path)
-    before = prints(tmp_path)
-    answer = elman(*words, stdin=bad.stdin)
-    assert answer.code == 1, (answer.code, answer.out, answer.err)
-    check_sentence(answer.err, bad.told)
-    after = prints(tmp_path)
-    assert {name: after.get(name) for name in before} == before, "a file of the user's was changed"
-    assert not [name for name in after if ".tmp-" in name], "a temporary file was left"
+    check_refusal(bad, elman, tmp_path, monkeypatch)
 
 
 def test_no_gpu(elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +293,7 @@ def _quota(size: int) -> Callable[[], None]:
 def test_disk_quota(tmp_path: Path, size: int) -> None:
     write_films(tmp_path / "films.csv")
     before = (tmp_path / "films.csv").read_bytes()
-    done = _sub(_train("films.csv"), tmp_path, preexec_fn=_quota(size))
+    done = _sub(train("films.csv"), tmp_path, preexec_fn=_quota(size))
     assert done.returncode == 1, done.stderr
     check_sentence(done.stderr, ("larger than allowed|disk|space",))
     assert (tmp_path / "films.csv").read_bytes() == before
@@ -367,7 +305,7 @@ def test_read_only_folder(tmp_path: Path) -> None:
     write_films(tmp_path / "films.csv")
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
-        done = _sub(_train("films.csv"), tmp_path)
+        done = _sub(train("films.csv"), tmp_path)
     finally:
         tmp_path.chmod(stat.S_IRWXU)
     assert done.returncode == 1

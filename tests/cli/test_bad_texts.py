@@ -12,49 +12,24 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import write_films
-from test_bad_inputs import PROGRAM, check_sentence, prints
+from refusals import PROGRAM, Bad, Build, Training, check_refusal
 
 from elman.cli.app import main
 
-Build = Callable[[Path], list[object]]
 TEXT = "the cat sat on the mat.\nthe dog ran to the man.\n" * 30
 LM = ("--model.hidden", "8", "--batch.streams", "2", "--batch.tbptt", "16", "--epochs", "1",
       "--level", "char")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Bad:
-    """`told` are words (any case) that the sentence has to hold; `run`: "lm", "classify", none."""
-
-    name: str
-    build: Build
-    told: tuple[str, ...]
-    run: str = ""
-    stdin: bytes = b""
-
-
-def _train(data: object, *more: object) -> list[object]:
-    pairs = [*zip(LM[::2], LM[1::2], strict=True), ("--out", "out")]
-    usual = [word for pair in pairs if pair[0] not in more for word in pair]
-    return ["train", "lm", data, *usual, *more]
-
-
-def _file(name: str, content: str | bytes, *more: object) -> Build:
-    def build(folder: Path) -> list[object]:
-        data = content.encode() if isinstance(content, str) else content
-        (folder / name).write_bytes(data)
-        return _train(name, *more)
-
-    return build
+train = Training("lm", LM)
 
 
 def _text(*more: object) -> Build:
-    return _file("a.txt", TEXT, *more)
+    return train.on_file("a.txt", TEXT, *more)
 
 
 def _words(*words: object) -> Build:
@@ -76,25 +51,25 @@ def _after(make: Callable[[Path], object], *words: object) -> Build:
 
 
 TEXTS = [
-    Bad("empty file", _file("a.txt", ""), ("a.txt", "empty", "give a file")),
-    Bad("empty file, by words", _file("a.txt", "", "--level", "word"), ("a.txt", "empty")),
-    Bad("blank lines only", _file("a.txt", "\n \n\n"), ("a.txt", "no text")),
-    Bad("one character", _file("a.txt", "a"), ("too few", "more text")),
-    Bad("one character, by words", _file("a.txt", "a", "--level", "word"), ("too few", "more text")),
-    Bad("a few characters", _file("a.txt", "hello"), ("too few", "--valid")),
-    Bad("missing file", lambda _: _train("nowhere.txt"), ("nowhere.txt", "not exist")),
-    Bad("missing, name nearly right", _after(lambda f: (f / "input.txt").write_text(TEXT), *_train("inptu.txt")), ('did you mean "input.txt"',)),
-    Bad("a picture", _file("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9), ("a.txt", "picture")),
-    Bad("mostly NUL bytes", _file("a.txt", b"\0\0\0a" * 999), ("a.txt", "binary|not text")),
-    Bad("truncated gzip", _file("a.txt.gz", gzip.compress(TEXT.encode() * 9)[:-40]), ("a.txt.gz", "truncat")),
-    Bad("mixed encodings", _file("a.txt", TEXT.encode() + "café 电影 caf\xe9\n".encode() * 9 + b"caf\xe9\n"), ("a.txt", "utf-8|byte")),
-    Bad("folder without text", _after(lambda f: (f / "d").mkdir(), *_train("d")), ("d", "no text file")),
-    Bad("rows without a text column", _file("a.csv", "x,y\n1,2\n3,4\n"), ("a.csv", "x, y", "--text")),
-    Bad("rows without this column", _file("a.csv", "x,y\n1,2\n", "--text", "z"), ('"z"', "x, y")),
-    Bad("a turn that is no text", _file("a.jsonl", '{"turns": ["hi", 3]}\n' * 9), ("turn 2", "a.jsonl")),
-    Bad("standard input is empty", lambda _: _train("-"), ("empty",)),
+    Bad("empty file", train.on_file("a.txt", ""), ("a.txt", "empty", "give a file")),
+    Bad("empty file, by words", train.on_file("a.txt", "", "--level", "word"), ("a.txt", "empty")),
+    Bad("blank lines only", train.on_file("a.txt", "\n \n\n"), ("a.txt", "no text")),
+    Bad("one character", train.on_file("a.txt", "a"), ("too few", "more text")),
+    Bad("one character, by words", train.on_file("a.txt", "a", "--level", "word"), ("too few", "more text")),
+    Bad("a few characters", train.on_file("a.txt", "hello"), ("too few", "--valid")),
+    Bad("missing file", lambda _: train("nowhere.txt"), ("nowhere.txt", "not exist")),
+    Bad("missing, name nearly right", _after(lambda f: (f / "input.txt").write_text(TEXT), *train("inptu.txt")), ('did you mean "input.txt"',)),
+    Bad("a picture", train.on_file("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9), ("a.txt", "picture")),
+    Bad("mostly NUL bytes", train.on_file("a.txt", b"\0\0\0a" * 999), ("a.txt", "binary|not text")),
+    Bad("truncated gzip", train.on_file("a.txt.gz", gzip.compress(TEXT.encode() * 9)[:-40]), ("a.txt.gz", "truncat")),
+    Bad("mixed encodings", train.on_file("a.txt", TEXT.encode() + "café 电影 caf\xe9\n".encode() * 9 + b"caf\xe9\n"), ("a.txt", "utf-8|byte")),
+    Bad("folder without text", _after(lambda f: (f / "d").mkdir(), *train("d")), ("d", "no text file")),
+    Bad("rows without a text column", train.on_file("a.csv", "x,y\n1,2\n3,4\n"), ("a.csv", "x, y", "--text")),
+    Bad("rows without this column", train.on_file("a.csv", "x,y\n1,2\n", "--text", "z"), ('"z"', "x, y")),
+    Bad("a turn that is no text", train.on_file("a.jsonl", '{"turns": ["hi", 3]}\n' * 9), ("turn 2", "a.jsonl")),
+    Bad("standard input is empty", lambda _: train("-"), ("empty",)),
     Bad("valid is missing", _text("--valid", "v.txt"), ("v.txt", "not exist")),
-    Bad("valid is empty", _after(lambda f: [(f / "a.txt").write_text(TEXT), (f / "v.txt").touch()], *_train("a.txt", "--valid", "v.txt")), ("v.txt", "empty")),
+    Bad("valid is empty", _after(lambda f: [(f / "a.txt").write_text(TEXT), (f / "v.txt").touch()], *train("a.txt", "--valid", "v.txt")), ("v.txt", "empty")),
     Bad("test is missing", _text("--test", "t.txt"), ("t.txt", "not exist")),
     Bad("valid share too large", _text("--valid", "1.5"), ("1.5",)),
     Bad("test share negative", _text("--test", "-0.1"), ("-0.1",)),
@@ -112,7 +87,7 @@ SETTINGS = [
     Bad("start is a classifier", _text("--start", "run"), ("run", "classify", "wanted a language model"), "classify"),
     Bad("resume without --out", _after(lambda f: (f / "a.txt").write_text(TEXT), "train", "lm", "a.txt", "--resume"), ("--out",)),
     Bad("out holds a run", _text("--out", "run"), ("run", "already holds a run"), "lm"),
-    Bad("resume with other text", _after(lambda f: (f / "a.txt").write_text(TEXT + "more"), *_train("a.txt", "--out", "run", "--resume")), ("not what the run was begun with",), "lm"),
+    Bad("resume with other text", _after(lambda f: (f / "a.txt").write_text(TEXT + "more"), *train("a.txt", "--out", "run", "--resume")), ("not what the run was begun with",), "lm"),
 ]  # fmt: skip
 
 WRITING = [
@@ -168,7 +143,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a language model; copy it before changing it."""
     folder = tmp_path_factory.mktemp("written")
     (folder / "text.txt").write_text(TEXT)
-    words = _train(folder / "text.txt", "--out", folder / "run")
+    words = train(folder / "text.txt", "--out", folder / "run")
     assert main([str(word) for word in words]) == 0
     return folder / "run"
 
@@ -188,15 +163,7 @@ def test_bad_text(
     bad: Bad, elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     _lay_run(bad.run, tmp_path, request)
-    monkeypatch.chdir(tmp_path)
-    words = bad.build(tmp_path)
-    before = prints(tmp_path)
-    answer = elman(*words, stdin=bad.stdin)
-    assert answer.code == 1, (answer.code, answer.out, answer.err)
-    check_sentence(answer.err, bad.told)
-    after = prints(tmp_path)
-    assert {name: after.get(name) for name in before} == before, "a file of the user's was changed"
-    assert not [name for name in after if ".tmp-" in name], "a temporary file was left"
+    check_refusal(bad, elman, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -237,14 +204,14 @@ def test_odd_but_possible(elman, written: Path, words: list[str]) -> None:
 def test_nul_bytes_are_characters(elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_bytes(TEXT.replace(".", "\0").encode())
-    assert elman(*_train("a.txt")).code == 0
+    assert elman(*train("a.txt")).code == 0
     assert elman("generate", "out", "--prompt", "the mat\0", "--length", "20").code == 0
     assert elman("score", "out", "a.txt").code == 0
     assert "\0" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_standard_input_is_read_again_and_again(elman, tmp_path: Path) -> None:
-    answer = elman(*_train("-", "--out", tmp_path / "out"), stdin=TEXT.encode())
+    answer = elman(*train("-", "--out", tmp_path / "out"), stdin=TEXT.encode())
     assert answer.code == 0, answer.err
     assert f"{len(TEXT):,} characters in 1 document" in answer.err
 
@@ -255,7 +222,7 @@ def test_a_line_of_200_megabytes(tmp_path: Path) -> None:
     with (tmp_path / "a.txt").open("w") as file:
         for _ in range(200_000_000 // len(line)):
             file.write(line)
-    words = [*_train("a.txt"), "--minutes", "0.1"]
+    words = [*train("a.txt"), "--minutes", "0.1"]
     begun = time.monotonic()
     done = subprocess.run(
         [PROGRAM, *map(str, words)], cwd=tmp_path, capture_output=True, text=True, check=False
