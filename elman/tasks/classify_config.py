@@ -13,8 +13,9 @@ from elman.errors import ConfigError
 from elman.tasks.settings import layered
 from elman.training import TrainingConfig
 
-SMALL = 20_000
-"""Rows up to which there is time for several networks, and words are rare enough to need help."""
+SMALL, FEW = 20_000, 8000
+"""Rows up to which there is time for three networks; for five, and words are rare enough to need
+help."""
 
 
 class Section(BaseModel):
@@ -43,12 +44,14 @@ class ModelConfig(Section):
         default=True, description="set the encoder's layers free one a pass, the last one first"
     )
     members: int | None = Field(
-        default=None, ge=1, description="networks that answer together; null: 3 or 5 on small sets"
+        default=None,
+        ge=1,
+        description="networks that answer together; null: 5 up to 8000 rows, 3 up to 20 000",
     )
     subwords: int | None = Field(
         default=None,
         ge=0,
-        description="vectors shared by letter n-grams of words; null: 4096 on small sets; 0: none",
+        description="vectors shared by letter n-grams of words; null: 4096 up to 8000 rows",
     )
     stack: Literal["plain", "residual", "deep"] = Field(
         default="plain", description="deep: residual blocks with norms and feed-forward parts"
@@ -70,7 +73,7 @@ class ModelConfig(Section):
         default=False, description="keep the vectors of the file as they are"
     )
     shapes: bool | None = Field(
-        default=None, description="vectors of capitals and digits; null: on small sets of words"
+        default=None, description="vectors of capitals and digits; null: of words, up to 8000 rows"
     )
     embedding_dropout: float = Field(default=0.6, ge=0, lt=1)
     word_dropout: float = Field(
@@ -198,7 +201,7 @@ def shapes_for(model: ModelConfig, rows: int, level: str) -> bool:
 
 
 def _few_words(rows: int, level: str) -> bool:
-    return level in ("word", "blank") and rows <= SMALL
+    return level in ("word", "blank") and rows <= FEW
 
 
 def check_cell(cell: Cell, config: ClassifyConfig) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data import stratified_split
-from elman.tasks.classify_config import SMALL, ModelConfig
+from elman.tasks.classify_config import FEW, SMALL, ModelConfig
 
 Owners = NDArray[np.int64]
 LEARNT = -1  # no network leaves out such a row
@@ -24,7 +24,7 @@ def members_for(model: ModelConfig, rows: int) -> int:
     """Networks that answer together: the fewer the rows, the more."""
     if model.encoder is not None:  # it goes on from one network
         return 1
-    return model.members or (5 if rows <= 8000 else 3 if rows <= SMALL else 1)
+    return model.members or (5 if rows <= FEW else 3 if rows <= SMALL else 1)
 
 
 def owners_of(labels: Sequence[Any], share: float, networks: int, seed: int) -> Owners:

@@ -96,7 +96,9 @@ def test_unknown_presets_and_short_names_offer_the_closest() -> None:
     [
         (5000, "word", {}, 5, 4096, True),
         (5000, "zh-char", {}, 5, 0, False),
-        (15_000, "blank", {}, 3, 4096, True),
+        (8000, "blank", {}, 5, 4096, True),
+        (8001, "word", {}, 3, 0, False),
+        (20_000, "blank", {}, 3, 0, False),
         (25_000, "word", {}, 1, 0, False),
         (5000, "word", {"preset": "bilstm-glove"}, 1, 0, False),
         (5000, "word", {"model.vectors": "some.txt"}, 5, 0, True),
