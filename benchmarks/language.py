@@ -31,7 +31,7 @@ SETS: dict[str, dict[str, Any]] = {
     },
     "ptb": {
         "minutes": 30,
-        "train": ["ptb/ptb.train.txt.gz", "--level", "word", "--valid", "ptb/ptb.valid.txt.gz"],
+        "train": ["ptb/ptb.train.txt.gz", "--valid", "ptb/ptb.valid.txt.gz"],
         "measure": ["ptb/ptb.test.txt.gz"],
     },
     "tang": {
