@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from elman.decoding.beam import Hypothesis, beam_search
 from elman.decoding.constraints import Constraint, Constraints, Forbidden, LineStarts, Matching
-from elman.decoding.sampling import Sampling, choose, filtered
+from elman.decoding.sampling import Sampling, Scores, choose, filtered, log_softmax
 
 __all__ = [
     "Constraint",
@@ -17,7 +17,9 @@ __all__ = [
     "LineStarts",
     "Matching",
     "Sampling",
+    "Scores",
     "beam_search",
     "choose",
     "filtered",
+    "log_softmax",
 ]

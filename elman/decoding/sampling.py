@@ -6,10 +6,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from elman.errors import ConfigError
+
+Scores = NDArray[np.float64]
+"""A number for each token, `(V,)`. One vector at a time is the work of numpy: a call of torch's
+costs several times as much before it begins."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,13 @@ class Sampling:
                 raise ConfigError(f"got {value!r}, wanted {wanted}.", where=name)
 
 
-def filtered(scores: Tensor, sampling: Sampling, recent: Iterable[int] = ()) -> Tensor:
+def log_softmax(scores: Scores) -> Scores:
+    """Log-probabilities of unnormalised scores; at least one of them must be finite."""
+    shifted = scores - scores.max()
+    return shifted - math.log(np.exp(shifted).sum())
+
+
+def filtered(scores: Scores, sampling: Sampling, recent: Iterable[int] = ()) -> Scores:
     """Log-probabilities `(V,)` of what may be drawn; -inf for everything else.
 
     The order is: penalty, temperature, top-k, top-p, min-p, each on what the one before left.
@@ -62,38 +72,41 @@ def filtered(scores: Tensor, sampling: Sampling, recent: Iterable[int] = ()) -> 
         sampling: the settings.
         recent: tokens that count as repeated.
     """
-    scores = scores.double()
-    seen = list(recent)
-    if sampling.repetition_penalty != 1 and seen:
-        index = torch.tensor(sorted(set(seen)))
-        values = scores[index]
-        scaled = torch.where(
-            values > 0, values / sampling.repetition_penalty, values * sampling.repetition_penalty
-        )
-        scores = scores.index_put((index,), scaled)
+    logs = _penalised(scores, sampling.repetition_penalty, recent)
     if sampling.temperature == 0:
-        best = torch.full_like(scores, -math.inf)
-        best[scores.argmax()] = 0.0
+        best = np.full_like(logs, -math.inf)
+        best[logs.argmax()] = 0.0
         return best
-    logs = torch.log_softmax(scores / sampling.temperature, dim=0)
-    if 0 < sampling.top_k < len(logs):
-        least = logs.topk(sampling.top_k).values[-1]
-        logs = logs.masked_fill(logs < least, -math.inf)
+    logs = log_softmax(logs / sampling.temperature)
+    kept = logs
+    if 0 < sampling.top_k < len(kept):
+        least = np.partition(kept, -sampling.top_k)[-sampling.top_k]
+        kept = np.where(kept < least, -math.inf, kept)
     if sampling.top_p < 1:
-        values, order = logs.softmax(dim=0).sort(descending=True)
-        before = values.cumsum(dim=0) - values  # the best one always stays
-        logs = logs.index_fill(0, order[before >= sampling.top_p], -math.inf)
+        order = np.argsort(-kept, kind="stable")
+        values = np.exp(log_softmax(kept)[order])
+        before = values.cumsum() - values  # the best one always stays
+        kept = kept.copy()
+        kept[order[before >= sampling.top_p]] = -math.inf
     if sampling.min_p > 0:
-        logs = logs.masked_fill(logs < logs.max() + math.log(sampling.min_p), -math.inf)
-    return torch.log_softmax(logs, dim=0)
+        kept = np.where(kept < kept.max() + math.log(sampling.min_p), -math.inf, kept)
+    return kept if kept is logs else log_softmax(kept)
 
 
-def choose(logs: Tensor, random: torch.Generator) -> int:
+def _penalised(scores: Scores, penalty: float, recent: Iterable[int]) -> Scores:
+    seen = list(recent) if penalty != 1 else []
+    if not seen:
+        return scores
+    scores = scores.copy()
+    values = scores[seen]
+    scores[seen] = np.where(values > 0, values / penalty, values * penalty)
+    return scores
+
+
+def choose(logs: Scores, random: np.random.Generator) -> int:
     """A token drawn from log-probabilities `(V,)`, the same for the same state of `random`."""
-    # The sum is inverted on purpose: multinomial's draws differ between versions and devices.
-    total = logs.exp().cumsum(dim=0)
-    point = torch.rand((), generator=random, dtype=torch.float64) * total[-1]
-    place = int(torch.searchsorted(total, point, right=True))
+    total = np.exp(logs).cumsum()
+    place = int(total.searchsorted(random.random() * total[-1], side="right"))
     if place >= len(logs) or logs[place] == -math.inf:
         place = int(logs.argmax())
     return place

@@ -6,11 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from elman.data import Tokeniser
-from elman.decoding import Constraints, Sampling, beam_search, choose, filtered
+from elman.decoding import (
+    Constraints,
+    Sampling,
+    Scores,
+    beam_search,
+    choose,
+    filtered,
+    log_softmax,
+)
 from elman.errors import ConfigError, DataError
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_text import Written
@@ -56,7 +65,7 @@ class Reader:
             )
 
     @torch.no_grad()
-    def read(self, ids: Sequence[int]) -> Tensor:
+    def read(self, ids: Sequence[int]) -> Scores:
         """Reads tokens from the initial state on; the scores `(V,)` of what follows."""
         scores, state = _read(self.network, ids)
         if self._stream is None:
@@ -65,21 +74,25 @@ class Reader:
             self._stream.state = state
         else:
             self._stream.state, self._memory = state
-        return scores
+        return _numbers(scores)
 
     @torch.no_grad()
-    def next(self, token: int) -> Tensor:
+    def next(self, token: int) -> Scores:
         """Reads one more token; the scores of what follows."""
         if self._stream is None:
             device = next(self.network.parameters()).device
             ids = torch.tensor([[token]], device=device)
             features, _, self._state = self.network.features(ids, self._state)
-            return self.network.logits(features[-1, 0])
+            return _numbers(self.network.logits(features[-1, 0]))
         y = self._stream.step(self.network.embedding.weight[token])
         if self.network.attention is not None:
             seen, self._memory = self.network.attention(y[None, None], self._memory)
             y = seen[0, 0]
-        return self.network.logits(y)
+        return _numbers(self.network.logits(y))
+
+
+def _numbers(scores: Tensor) -> Scores:
+    return scores.cpu().numpy().astype(np.float64)
 
 
 def _read(network: LanguageNetwork, ids: Sequence[int]) -> tuple[Tensor, Any]:
@@ -103,7 +116,7 @@ class Chat:
     def __init__(self, network: LanguageNetwork, tokeniser: Tokeniser, wanted: Wanted) -> None:
         self.tokeniser, self.wanted = tokeniser, wanted
         self._reader = Reader(network)
-        self._random = torch.Generator().manual_seed(wanted.seed)
+        self._random = np.random.default_rng(wanted.seed)
         self._scores = self._reader.read([0])
 
     def reply(self, text: str) -> Iterator[Token]:
@@ -118,7 +131,7 @@ class Chat:
             )  # fmt: skip
             if token == 0:
                 return
-            log = float(torch.log_softmax(self._scores.double(), dim=0)[token])
+            log = float(log_softmax(self._scores)[token])
             self._scores = self._reader.next(token)
             made = Token(token, written.add(token), log)
             if "\n" in written.text:
@@ -182,7 +195,7 @@ def generate(
         DataError: the constraints leave no token.
     """
     reader = Reader(network, weights=weights)
-    random = torch.Generator().manual_seed(wanted.seed)
+    random = np.random.default_rng(wanted.seed)
     scores = reader.read([boundary, *prompt])
     written = Written(tokeniser, prompt)
     window = max(1, wanted.sampling.window)
@@ -191,7 +204,7 @@ def generate(
         token = _drawn(scores, wanted, written, recent, random, boundary, tokeniser.unknown_id)
         if token == boundary:
             return
-        log = float(torch.log_softmax(scores.double(), dim=0)[token])
+        log = float(log_softmax(scores)[token])
         yield Token(token, written.add(token), log)
         if any(written.text.endswith(stop) for stop in wanted.stops):
             return
@@ -202,31 +215,29 @@ def generate(
 
 
 def _drawn(
-    scores: Tensor,
+    scores: Scores,
     wanted: Wanted,
     written: Written,
     recent: list[int],
-    random: torch.Generator,
+    random: np.random.Generator,
     boundary: int,
     unknown: int,
 ) -> int:
     """A token that the settings and the constraints allow."""
-    scores = scores.double().clone()
-    scores[unknown] = -torch.inf
+    left = scores.copy()
+    left[unknown] = -np.inf
     if not wanted.ends or not wanted.constraints.finished(written.text):
-        scores[boundary] = -torch.inf
-    rules, left = wanted.constraints, scores
+        left[boundary] = -np.inf
+    rules = wanted.constraints
     logs = filtered(left, wanted.sampling, recent)
     while True:
         token = choose(logs, random)
         if token == boundary or not rules or rules.allows(written.text, written.piece(token)):
             return token
         # Drawn again among the rest: together the draws follow the restricted distribution.
-        left[token] = -torch.inf
-        logs = logs.clone()
-        logs[token] = -torch.inf
-        if bool(torch.isneginf(logs).all()):
-            if bool(torch.isneginf(left).all()):
+        left[token] = logs[token] = -np.inf
+        if np.isneginf(logs).all():
+            if np.isneginf(left).all():
                 raise DataError(
                     f"nothing may follow {written.text[-40:]!r}: the constraints exclude every "
                     "token.",

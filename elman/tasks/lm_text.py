@@ -25,6 +25,8 @@ class Written:
 
     def piece(self, token: int) -> str:
         """What a token would add to the text."""
+        if self.tokeniser.level == "char":  # one token, one character, whatever came before
+            return self.tokeniser.decode([token])
         before = self.ids[-_REACH - len(self._held) :]
         old = self.tokeniser.decode(before[: len(before) - len(self._held)])
         new = self.tokeniser.decode([*before, token])
