@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -104,6 +105,8 @@ def _call(words: list[str]) -> int:
 def _with_dash(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_with_dash(item) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{name: _with_dash(item) for name, item in vars(value).items()})
     return "-" if value == _STDIN else value
 
 

@@ -32,8 +32,11 @@ def generate(
     length_penalty: Annotated[float, Parameter(help="Of a beam: above 0 for longer texts.")] = 0.0,
     stop: Annotated[tuple[str, ...], Parameter(help="A string that ends the text.")] = (),
     forbid: Annotated[tuple[str, ...], Parameter(help="A string that must not occur.")] = (),
+    require: Annotated[tuple[str, ...], Parameter(help="A string that the text holds.")] = (),
     matching: Annotated[str | None, Parameter(help="A regular expression for the text.")] = None,
-    acrostic: Annotated[str | None, Parameter(help="The first characters of the lines.")] = None,
+    acrostic: Annotated[
+        str | None, Parameter(help="The first characters of the lines, in Chinese of the verses.")
+    ] = None,
     seed: Annotated[int, Parameter(help="The seed of the draws.", show_default=True)] = 1,
     stream: Annotated[bool, Parameter(help="Show each token when it is made.")] = False,
     chat: Annotated[bool, Parameter(help="Talk with the model, a line a turn.")] = False,
@@ -45,10 +48,11 @@ def generate(
     task = _language_model(run)
     if samples < 1:
         raise ConfigError(f"got {samples}, wanted 1 sample or more.", where="--samples")
-    if beam is not None and (stop or forbid or matching is not None or acrostic is not None):
+    constrained = matching is not None or acrostic is not None
+    if beam is not None and (stop or forbid or require or constrained):
         raise ConfigError(
             "--beam searches without constraints.",
-            hint="Leave out --stop, --forbid, --matching and --acrostic, or --beam.",
+            hint="Leave out --stop, --forbid, --require, --matching and --acrostic, or --beam.",
         )
     if chat:
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
@@ -65,7 +69,7 @@ def generate(
     options: dict[str, Any] = {
         "length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p,
         "min_p": min_p, "repetition_penalty": repetition_penalty, "stops": stop,
-        "constraints": _rules(forbid, matching, acrostic), "weights": weights,
+        "constraints": _rules(forbid, matching, acrostic), "required": require, "weights": weights,
     }  # fmt: skip
     for number in range(samples):
         tokens = task.generate(prompt, stream=True, seed=seed + number, **options)
@@ -111,16 +115,16 @@ def _write(
         show(prompt + text)
 
 
-def _rules(forbid: tuple[str, ...], matching: str | None, acrostic: str | None) -> list[Any]:
-    from elman.decoding import Forbidden, LineStarts, Matching
+def _rules(forbid: tuple[str, ...], matching: str | None, word: str | None) -> list[Any]:
+    from elman.decoding import Forbidden, Matching, acrostic
 
     rules: list[Any] = []
     if forbid:
         rules.append(Forbidden(forbid))
     if matching is not None:
         rules.append(Matching(matching))
-    if acrostic is not None:
-        rules.append(LineStarts(acrostic))
+    if word is not None:
+        rules.append(acrostic(word))
     return rules
 
 

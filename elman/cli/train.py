@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import elman
+from elman.cli.options import NONE, TrainOptions
 from elman.cli.output import duration, number, show, show_json, table
 from elman.cli.progress import watching
-from elman.cli.settings import read_settings
 from elman.errors import ConfigError, ElmanError
 
 MEASURES = {
@@ -34,30 +34,14 @@ def classify(
         str | None, Parameter(help="A file to validate on, or the share of DATA to keep for it.")
     ] = None,
     test: Annotated[str | None, Parameter(help="A file to measure on at the end.")] = None,
-    out: Annotated[
-        Path | None, Parameter(help="The run directory; runs/classify-NAME if not named.")
-    ] = None,
     preset: Annotated[
         str, Parameter(help="A recipe: default, bilstm-glove ...", show_default=True)
     ] = "default",
-    config: Annotated[
-        Path | None, Parameter(help="A YAML file of settings, such as a run's config.yaml.")
-    ] = None,
     text: Annotated[str | None, Parameter(help="The column of the texts.")] = None,
     label: Annotated[str | None, Parameter(help="The column of the classes.")] = None,
-    cell: Annotated[str | None, Parameter(help="The recurrent cell; see `elman cells`.")] = None,
-    hidden: Annotated[int | None, Parameter(help="Units of a layer.")] = None,
-    depth: Annotated[int | None, Parameter(help="Recurrent layers.")] = None,
     bidirectional: Annotated[
         bool | None, Parameter(help="Read in both directions.", negative="--no-bidirectional")
     ] = None,
-    epochs: Annotated[int | None, Parameter(help="At most so many passes.")] = None,
-    minutes: Annotated[
-        float | None, Parameter(help="A budget of training time that the schedule knows about.")
-    ] = None,
-    seed: Annotated[int | None, Parameter(help="The seed of everything random.")] = None,
-    device: Annotated[str | None, Parameter(help="auto, cpu, cuda ...")] = None,
-    devices: Annotated[int | None, Parameter(help="How many of them, one process each.")] = None,
     vectors: Annotated[
         str | None, Parameter(help="Word vectors to start from: GloVe, word2vec, fastText text.")
     ] = None,
@@ -78,9 +62,7 @@ def classify(
     shots_seeds: Annotated[
         int, Parameter(help="Samples of each number of examples.", show_default=True)
     ] = 3,
-    resume: Annotated[bool, Parameter(help="Continue the run in --out.")] = False,
-    name: Annotated[str | None, Parameter(help="The run's name; the file's name if not.")] = None,
-    json: Annotated[bool, Parameter(help="Print the result as JSON.")] = False,
+    options: TrainOptions = NONE,
     overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
 ) -> None:
     """Train a classifier of texts and measure it beside its floor.
@@ -90,36 +72,22 @@ def classify(
     --section.key VALUE, for instance --model.pooling max or --training.lr 0.001; every setting
     stands in the run's config.yaml.
     """
-    settings = read_settings(config, overrides or {})
-    named = {
-        "vectors": vectors,
-        "encoder": encoder,
-        "pretrain": pretrain,
-        "cell": cell,
-        "hidden": hidden,
-        "depth": depth,
-        "bidirectional": bidirectional,
-        "epochs": epochs,
-        "minutes": minutes,
-        "seed": seed,
-        "device": device,
-        "devices": devices,
-    }
-    columns = {"data.text": text, "data.label": label}
-    settings |= {key: value for key, value in columns.items() if value is not None}
-    task = elman.Classifier(preset=preset, config=settings, **named)
+    settings = options.settings(overrides, data__text=text, data__label=label)
+    own = {"vectors": vectors, "encoder": encoder, "pretrain": pretrain}
+    task = elman.Classifier(
+        preset=preset, config=settings, **options.named(), **own, bidirectional=bidirectional
+    )
     share = _share(valid)
     if folds is not None and shots:
         raise ConfigError("--folds and --shots are two ways to measure.", hint="Take one.")
     if folds is not None:
-        _cross_validate(task, data, folds, json)
+        _cross_validate(task, data, folds, options.json)
         return
-    if resume and out is None:
-        raise ConfigError("--resume needs the run to continue.", hint="Name it with --out.")
     numbers = _numbers(shots)
-    kind = "shots" if shots else "classify"
-    folder = out or elman.tasks.free_name(Path("runs") / f"{kind}-{name or stem(data)}")
-    asked: Mapping[str, Any] = {"valid": share, "test": test, "out": folder, "resume": resume}
+    folder = options.folder("shots" if shots else "classify", data)
+    asked: Mapping[str, Any] = {
+        "valid": share, "test": test, "out": folder, "resume": options.resume
+    }  # fmt: skip
     with watching() as on_event:
         if shots:
             curve = task.few_shot(
@@ -128,7 +96,7 @@ def classify(
             document = curve.summary()
         else:
             document = task.fit(data, on_event=on_event, **asked).summary()
-    finish(document, folder, json=json, show_result=show_curve if shots else None)
+    finish(document, folder, json=options.json, show_result=show_curve if shots else None)
 
 
 def _numbers(shots: tuple[str, ...]) -> list[int]:
@@ -258,13 +226,3 @@ def _share(valid: str | None) -> str | float | None:
         return float(valid)
     except ValueError:
         return valid
-
-
-def stem(data: str) -> str:
-    """What a run on a file is called."""
-    if data == "-":
-        return "stdin"
-    path = Path(data)
-    stem = path.name.split(".", 1)[0] or "data"
-    # Sets often come as NAME/train.csv: the folder says more than the file.
-    return path.absolute().parent.name if stem in ("train", "training", "data") else stem

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 import elman
+from elman.cli.options import NONE, TrainOptions
 from elman.cli.output import duration, number, show, show_json, table
 from elman.cli.progress import watching
-from elman.cli.settings import read_settings
-from elman.cli.train import stem
-from elman.errors import ConfigError
 
 MEASURES = {
     "nats": "nats a token",
@@ -35,9 +32,6 @@ def lm(
     test: Annotated[
         str | None, Parameter(help="A file to measure on, or the share of the end to keep for it.")
     ] = None,
-    out: Annotated[
-        Path | None, Parameter(help="The run directory; runs/lm-NAME if not named.")
-    ] = None,
     level: Annotated[
         str | None, Parameter(help="char, byte, word or subword; found if not named.")
     ] = None,
@@ -47,24 +41,12 @@ def lm(
     preset: Annotated[
         str, Parameter(help="A recipe: default, char, awd-lstm, deep.", show_default=True)
     ] = "default",
-    config: Annotated[Path | None, Parameter(help="A YAML file of settings.")] = None,
     text: Annotated[str | None, Parameter(help="The column of the text, of rows.")] = None,
     documents: Annotated[
         str | None, Parameter(help="What is one document: file, line or paragraph.")
     ] = None,
-    cell: Annotated[str | None, Parameter(help="The recurrent cell; see `elman cells`.")] = None,
-    hidden: Annotated[int | None, Parameter(help="Units of a layer.")] = None,
-    depth: Annotated[int | None, Parameter(help="Recurrent layers.")] = None,
     tbptt: Annotated[int | None, Parameter(help="Steps backpropagated through at once.")] = None,
-    epochs: Annotated[int | None, Parameter(help="At most so many passes.")] = None,
-    minutes: Annotated[
-        float | None, Parameter(help="A budget of training time that the schedule knows about.")
-    ] = None,
-    seed: Annotated[int | None, Parameter(help="The seed of everything random.")] = None,
-    device: Annotated[str | None, Parameter(help="auto, cpu, cuda ...")] = None,
-    resume: Annotated[bool, Parameter(help="Continue the run in --out.")] = False,
-    name: Annotated[str | None, Parameter(help="The run's name; the file's name if not.")] = None,
-    json: Annotated[bool, Parameter(help="Print the result as JSON.")] = False,
+    options: TrainOptions = NONE,
     overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
 ) -> None:
     """Train a language model and measure it beside n-grams.
@@ -73,22 +55,17 @@ def lm(
     order and smoothing are chosen on the validation part. Any other setting is named as
     --section.key VALUE; every setting stands in the run's config.yaml.
     """
-    settings = read_settings(config, overrides or {})
-    columns = {"data.text": text, "data.documents": documents}
-    settings |= {key: value for key, value in columns.items() if value is not None}
+    settings = options.settings(overrides, data__text=text, data__documents=documents)
     task = elman.LanguageModel(
-        preset, settings, cell=cell, hidden=hidden, depth=depth, level=level, tbptt=tbptt,
-        epochs=epochs, minutes=minutes, seed=seed, device=device, start=start,
-    )  # fmt: skip
-    if resume and out is None:
-        raise ConfigError("--resume needs the run to continue.", hint="Name it with --out.")
-    folder = out or elman.tasks.free_name(Path("runs") / f"lm-{name or stem(data)}")
+        preset, settings, **options.named(), level=level, tbptt=tbptt, start=start
+    )
+    folder = options.folder("lm", data)
     with watching() as on_event:
         result = task.fit(
-            data, valid=valid, test=test, out=folder, resume=resume, on_event=on_event
+            data, valid=valid, test=test, out=folder, resume=options.resume, on_event=on_event
         )
     report = elman.diagnostics.write_report(folder)
-    if json:
+    if options.json:
         show_json(dict(result.document))
         return
     show_text_measures(result.evaluation)

@@ -378,3 +378,14 @@ class Window:
     resets: np.ndarray | None
     first: bool
     counted: np.ndarray | None = None
+
+    def of_streams(self, begin: int, end: int) -> Window:
+        """The same step of some of the streams."""
+        own = slice(begin, end)
+        return Window(
+            self.inputs[:, own],
+            self.targets[:, own],
+            None if self.resets is None else self.resets[:, own],
+            self.first,
+            None if self.counted is None else self.counted[:, own],
+        )

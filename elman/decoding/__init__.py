@@ -6,7 +6,15 @@ Nothing here knows a network: a decoder needs a function from (token, state) to 
 from __future__ import annotations
 
 from elman.decoding.beam import Hypothesis, beam_search
-from elman.decoding.constraints import Constraint, Constraints, Forbidden, LineStarts, Matching
+from elman.decoding.constraints import (
+    Constraint,
+    Constraints,
+    Forbidden,
+    LineStarts,
+    Matching,
+    acrostic,
+)
+from elman.decoding.required import Required
 from elman.decoding.sampling import Sampling, Scores, choose, filtered, log_softmax
 
 __all__ = [
@@ -16,8 +24,10 @@ __all__ = [
     "Hypothesis",
     "LineStarts",
     "Matching",
+    "Required",
     "Sampling",
     "Scores",
+    "acrostic",
     "beam_search",
     "choose",
     "filtered",

@@ -50,17 +50,19 @@ class Forbidden:
 
 @dataclass(frozen=True)
 class LineStarts:
-    """The first characters of the lines: an acrostic.
+    """The first characters of the lines; `acrostic` makes it from a word.
 
     Attributes:
         starts: what each line begins with, in order; lines after the last are free.
+        between: what parts two lines, a regular expression.
     """
 
     starts: Sequence[str]
+    between: str = "\n"
 
     def allows(self, text: str, piece: str) -> bool:
         """Whether every line of the longer text begins as it shall, as far as it goes."""
-        lines = (text + piece).split("\n")
+        lines = regex.split(self.between, text + piece)
         for line, start in zip(lines, self.starts, strict=False):
             length = min(len(line), len(start))
             if line[:length] != start[:length]:
@@ -71,9 +73,20 @@ class LineStarts:
 
     def finished(self, text: str) -> bool:
         """Whether all lines are there and begin as they shall."""
-        lines = text.rstrip("\n").split("\n")
+        lines = regex.split(self.between, text)
+        while lines and not lines[-1]:
+            lines.pop()
         pairs = zip(lines, self.starts, strict=False)
         return len(lines) >= len(self.starts) and all(line.startswith(s) for line, s in pairs)
+
+
+def acrostic(word: str) -> LineStarts:
+    """Lines that begin with the characters of a word.
+
+    In a Chinese poem a line of print often holds two verses, 床前明月光，疑是地上霜。 Both count.
+    """
+    chinese = regex.search(r"\p{Han}", word) is not None
+    return LineStarts(word, r"[，。！？；\n]+" if chinese else "\n")
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from elman.errors import ConfigError, DataError, ElmanError
 from elman.files import write_json
 from elman.tasks import run
 from elman.tasks.lm_config import COMMON, PRESETS, LmConfig
+from elman.tasks.lm_drawing import Wanted
 from elman.tasks.lm_files import FittedText, load_text
-from elman.tasks.lm_generation import Chat, Token, Wanted, beam, generate
+from elman.tasks.lm_generation import Chat, Token, beam, generate
 from elman.tasks.lm_measurement import LmEvaluation, measured
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_preparation import (
@@ -163,6 +164,7 @@ class LanguageModel:
         seed: int = 1,
         stops: Sequence[str] = (),
         constraints: Sequence[Constraint] = (),
+        required: Sequence[str] = (),
         ends: bool = True,
         weights: str | None = None,
         **sampling: Any,
@@ -176,6 +178,7 @@ class LanguageModel:
             seed: the same seed gives the same text.
             stops: strings that end the text and are left out.
             constraints: rules on the text; see `elman.decoding`.
+            required: strings that the text holds, each where the model finds it likely.
             ends: whether the model may end the text itself.
             weights: how they are kept: "float32", "bfloat16", "int8".
             sampling: temperature, top_k, top_p, min_p, repetition_penalty, window.
@@ -184,8 +187,9 @@ class LanguageModel:
             DataError: the prompt is made of unknown characters only, or no token is allowed.
             ConfigError: an impossible setting.
         """
+        rules = Constraints(constraints)
         wanted = Wanted(
-            length, Sampling(**sampling), Constraints(constraints), tuple(stops), ends, seed
+            length, Sampling(**sampling), rules, tuple(stops), ends, seed, tuple(required)
         )
         found = self._tokens(prompt, wanted, weights)
         if stream:

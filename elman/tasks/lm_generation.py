@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,9 @@ import torch
 from torch import Tensor
 
 from elman.data import Tokeniser
-from elman.decoding import (
-    Constraints,
-    Sampling,
-    Scores,
-    beam_search,
-    choose,
-    filtered,
-    log_softmax,
-)
-from elman.errors import ConfigError, DataError
+from elman.decoding import Scores, beam_search
+from elman.errors import ConfigError
+from elman.tasks.lm_drawing import Drawing, Wanted, check_length
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_text import Written
 
@@ -116,68 +109,25 @@ class Chat:
     def __init__(self, network: LanguageNetwork, tokeniser: Tokeniser, wanted: Wanted) -> None:
         self.tokeniser, self.wanted = tokeniser, wanted
         self._reader = Reader(network)
-        self._random = np.random.default_rng(wanted.seed)
+        self._turns = 0
         self._scores = self._reader.read([0])
 
     def reply(self, text: str) -> Iterator[Token]:
         """The tokens of the answer to a turn."""
         for token in self.tokeniser.encode(" ".join(text.split()) + "\n"):
             self._scores = self._reader.next(token)
-        written = Written(self.tokeniser)
+        seed = (self.wanted.seed + self._turns) % 2**63
+        self._turns += 1
+        drawing = Drawing(replace(self.wanted, seed=seed), self.tokeniser, [], 0)
         for _ in range(self.wanted.length):
-            token = _drawn(
-                self._scores, self.wanted, written, written.ids, self._random, 0,
-                self.tokeniser.unknown_id,
-            )  # fmt: skip
+            token, log = drawing.next(self._scores)
             if token == 0:
                 return
-            log = float(log_softmax(self._scores)[token])
             self._scores = self._reader.next(token)
-            made = Token(token, written.add(token), log)
-            if "\n" in written.text:
+            made = Token(token, drawing.add(token), log)
+            if "\n" in drawing.written.text:
                 return
             yield made
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be generated.
-
-    Attributes:
-        length: tokens at most.
-        sampling: how they are drawn.
-        constraints: what the text must and must not hold; they do not see the prompt.
-        stops: strings that end the text and do not belong to it.
-        ends: whether the model may end the text itself.
-        seed: of the draws.
-
-    Raises:
-        ConfigError: an impossible value.
-    """
-
-    length: int = 500
-    sampling: Sampling = field(default_factory=Sampling)
-    constraints: Constraints = field(default_factory=Constraints)
-    stops: tuple[str, ...] = ()
-    ends: bool = True
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        check_length(self.length)
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"got {self.seed}, wanted 0 to 2**63 - 1.", where="seed")
-        if "" in self.stops:
-            raise ConfigError("got an empty string to stop at, wanted some text.", where="stop")
-
-
-def check_length(length: int) -> None:
-    """Refuses a length that no text has.
-
-    Raises:
-        ConfigError: it is below 0.
-    """
-    if length < 0:
-        raise ConfigError(f"got {length} tokens, wanted 0 or more.", where="length")
 
 
 def generate(
@@ -192,59 +142,20 @@ def generate(
     """Tokens one after the other, as they are drawn.
 
     Raises:
-        DataError: the constraints leave no token.
+        DataError: the constraints leave no token. ConfigError: a string that is required cannot
+            be written.
     """
+    drawing = Drawing(wanted, tokeniser, list(prompt), boundary)
     reader = Reader(network, weights=weights)
-    random = np.random.default_rng(wanted.seed)
     scores = reader.read([boundary, *prompt])
-    written = Written(tokeniser, prompt)
-    window = max(1, wanted.sampling.window)
-    recent = list(prompt[-window:])
     for _ in range(wanted.length):
-        token = _drawn(scores, wanted, written, recent, random, boundary, tokeniser.unknown_id)
+        token, log = drawing.next(scores)
         if token == boundary:
             return
-        log = float(log_softmax(scores)[token])
-        yield Token(token, written.add(token), log)
-        if any(written.text.endswith(stop) for stop in wanted.stops):
+        yield Token(token, drawing.add(token), log)
+        if any(drawing.written.text.endswith(stop) for stop in wanted.stops):
             return
-        recent.append(token)
-        if len(recent) > window:
-            del recent[0]
         scores = reader.next(token)
-
-
-def _drawn(
-    scores: Scores,
-    wanted: Wanted,
-    written: Written,
-    recent: list[int],
-    random: np.random.Generator,
-    boundary: int,
-    unknown: int,
-) -> int:
-    """A token that the settings and the constraints allow."""
-    left = scores.copy()
-    left[unknown] = -np.inf
-    if not wanted.ends or not wanted.constraints.finished(written.text):
-        left[boundary] = -np.inf
-    rules = wanted.constraints
-    logs = filtered(left, wanted.sampling, recent)
-    while True:
-        token = choose(logs, random)
-        if token == boundary or not rules or rules.allows(written.text, written.piece(token)):
-            return token
-        # Drawn again among the rest: together the draws follow the restricted distribution.
-        left[token] = logs[token] = -np.inf
-        if np.isneginf(logs).all():
-            if np.isneginf(left).all():
-                raise DataError(
-                    f"nothing may follow {written.text[-40:]!r}: the constraints exclude every "
-                    "token.",
-                    hint="Loosen the expression to match (--matching), the forbidden strings "
-                    "(--forbid) or the beginnings of the lines (--acrostic).",
-                )
-            logs = filtered(left, Sampling(temperature=wanted.sampling.temperature or 1.0))
 
 
 def beam(

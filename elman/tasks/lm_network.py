@@ -14,10 +14,14 @@ from torch.nn import functional
 from elman.cells import Cell
 from elman.nn import EmbeddingDropout, Recurrent, SharedDropout, WindowAttention
 from elman.nn.block import Deep
+from elman.nn.cross_entropy import linear_cross_entropy
 from elman.tasks.lm_config import LmModelConfig
 
 State = Any
-_MANY = 50_000
+_CUTOFFS = (2000, 10_000, 50_000)
+"""Where the adaptive softmax parts the tokens, the most frequent ones first."""
+_MANY = {"auto": 20_000, "adaptive": _CUTOFFS[0] + 1}
+"""Tokens above which it is used; a smaller vocabulary is cheaper as a whole."""
 _CHARACTER = 128
 
 
@@ -28,11 +32,13 @@ class LanguageNetwork(nn.Module):
         config: the settings.
         cell: the recurrence.
         vocabulary: the number of tokens V.
-        tied: whether embedding and softmax share their matrix.
+        tied: whether embedding and softmax share their matrix; never with an adaptive softmax.
     """
 
     def __init__(self, config: LmModelConfig, cell: Cell, vocabulary: int, *, tied: bool) -> None:
         super().__init__()
+        adaptive = vocabulary > _MANY.get(config.softmax, vocabulary)
+        tied = tied and not adaptive
         self.config, self.vocabulary, self.tied = config, vocabulary, tied
         size = config.embedding or (config.hidden if tied else _CHARACTER)
         self.embedding = nn.Embedding(vocabulary, size)
@@ -46,8 +52,8 @@ class LanguageNetwork(nn.Module):
         self.shrink = nn.Linear(width, size) if tied and width != size else None
         self.adaptive: Any = None
         self.bias: nn.Parameter | None = None
-        if config.softmax == "adaptive" or (config.softmax == "auto" and vocabulary > _MANY):
-            cutoffs = [c for c in (2000, 10_000, 50_000) if c < vocabulary - 1]
+        if adaptive:
+            cutoffs = [cutoff for cutoff in _CUTOFFS if cutoff < vocabulary - 1]
             self.adaptive = nn.AdaptiveLogSoftmaxWithLoss(width, vocabulary, cutoffs)
         elif tied:
             self.bias = nn.Parameter(torch.zeros(vocabulary))
@@ -89,6 +95,22 @@ class LanguageNetwork(nn.Module):
         scores = self.logits(flat)
         found = functional.cross_entropy(scores, targets.reshape(-1), reduction="none")
         return found.reshape(targets.shape)
+
+    def loss(self, features: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
+        """Mean nats of the targets, of those that `counted` `(T, B)` marks where it is given."""
+        marks = torch.ones_like(targets) if counted is None else counted
+        shares = marks.to(features.dtype) / marks.sum().clamp(min=1)
+        if self.adaptive is not None:
+            return (self.losses(features, targets) * shares).sum()
+        flat = features.reshape(-1, features.shape[-1])
+        if self.shrink is not None:
+            flat = self.shrink(flat)
+        weight, bias = (
+            (self.embedding.weight, self.bias)
+            if self.tied
+            else (self.linear.weight, self.linear.bias)
+        )
+        return linear_cross_entropy(flat, weight, bias, targets.reshape(-1), shares.reshape(-1))
 
     def forward(
         self, ids: Tensor, state: State = None, resets: Tensor | None = None

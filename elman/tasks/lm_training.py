@@ -13,7 +13,8 @@ from torch import Tensor
 from elman.data import Tokeniser
 from elman.data.corpus import EncodedCorpus, Window, Windows
 from elman.tasks.lm_config import LmConfig
-from elman.tasks.lm_generation import Wanted, generate
+from elman.tasks.lm_drawing import Wanted
+from elman.tasks.lm_generation import generate
 from elman.tasks.lm_network import LanguageNetwork, detached, flat_state, like_state
 from elman.training import ParameterGroup, parameter_groups
 
@@ -48,15 +49,22 @@ class TokenBatch:
 
 @dataclass(frozen=True)
 class TokenBatches(Sequence[TokenBatch]):
-    """An epoch's batches, made when they are asked for."""
+    """An epoch's batches, made when they are asked for.
+
+    Several processes take batches in turns. Each must go on with the streams of its own state, so
+    that the batches of a window are the streams of each process in order.
+    """
 
     windows: Windows
+    processes: int = 1
 
     def __len__(self) -> int:
-        return len(self.windows)
+        return len(self.windows) * self.processes
 
     def __getitem__(self, index: Any) -> Any:
-        return TokenBatch.of(self.windows[index])
+        number, process = divmod(index, self.processes)
+        own = self.windows.streams // self.processes
+        return TokenBatch.of(self.windows[number].of_streams(process * own, (process + 1) * own))
 
 
 class LanguageTraining:
@@ -96,28 +104,26 @@ class LanguageTraining:
         """Windows that are cut elsewhere in every epoch."""
         steps = self._config.batch.tbptt
         random = np.random.default_rng((self._config.training.seed, epoch))
-        streams = self._streams()
+        streams, processes = self._streams(), self._config.training.devices
         spare = max(0, (len(self._train) - 1) // streams - 1)
         offset = int(random.integers(0, max(1, min(steps, spare))))
-        return TokenBatches(Windows(self._train, streams, steps, offset))
+        return TokenBatches(Windows(self._train, streams, steps, offset), processes)
 
     def _streams(self) -> int:
-        """As many streams as are asked for, but each at least two windows long."""
+        """As many streams as are asked for, but each at least two windows long; all processes'."""
         longest = (len(self._train) - 1) // (2 * self._config.batch.tbptt)
-        return max(1, min(self._config.batch.streams, longest))
+        processes = self._config.training.devices
+        each = min(self._config.batch.streams, longest) // processes
+        return processes * max(1, each)
 
     def loss(self, batch: TokenBatch) -> tuple[Tensor, float]:
         """Mean nats a token, with the activation penalties of Merity et al. 2017."""
         state = None if batch.first else self._state
         features, plain, state = self.model.features(batch.inputs, state, batch.resets)
         self._state = detached(state)
-        losses = self.model.losses(features, batch.targets)
-        weight = float(batch.targets.numel())
-        if batch.counted is None:
-            loss = losses.mean()
-        else:
-            weight = max(1.0, float(batch.counted.sum()))
-            loss = (losses * batch.counted).sum() / weight
+        loss = self.model.loss(features, batch.targets, batch.counted)
+        counted = batch.targets.numel() if batch.counted is None else int(batch.counted.sum())
+        weight = float(max(1, counted))
         model = self._config.model
         if model.ar:
             loss = loss + model.ar * features.square().mean()

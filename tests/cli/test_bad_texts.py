@@ -114,9 +114,14 @@ WRITING = [
     Bad("required and forbidden", _write("--acrostic", "t", "--forbid", "t"), ("exclude every token", "--forbid"), "lm"),
     Bad("an acrostic that nobody knows", _write("--acrostic", "漢"), ("exclude every token", "--acrostic"), "lm"),
     Bad("everything forbidden", _write(*(w for c in set(TEXT) for w in ("--forbid", c)), "--acrostic", "t"), ("exclude every token",), "lm"),
+    Bad("required and forbidden strings", _write("--require", "cat", "--forbid", "ca", "--length", "9"), ("exclude every token", "--require"), "lm"),
+    Bad("a required string that nobody knows", _write("--require", "漢"), ("require", "漢"), "lm"),
+    Bad("required strings without room", _write("--require", "the cat", "--length", "3"), ("require", "7 tokens", "3"), "lm"),
+    Bad("nothing required", _write("--require", ""), ("require", "empty"), "lm"),
     Bad("nothing forbidden", _write("--forbid", ""), ("forbid", "empty"), "lm"),
     Bad("nothing to stop at", _write("--stop", ""), ("stop", "empty"), "lm"),
     Bad("beam with constraints", _write("--beam", "2", "--matching", "a+"), ("--beam", "--matching"), "lm"),
+    Bad("beam with required strings", _write("--beam", "2", "--require", "a"), ("--beam", "--require"), "lm"),
     Bad("tokeniser is gone", _after(lambda f: (f / "run" / "tokenizer.json").unlink(), "generate", "run"), ("tokenizer.json", "missing"), "lm"),
 ]  # fmt: skip
 

@@ -18,8 +18,10 @@ from elman.decoding import (
     Forbidden,
     LineStarts,
     Matching,
+    Required,
     Sampling,
     Scores,
+    acrostic,
     beam_search,
     choose,
     filtered,
@@ -137,6 +139,47 @@ def test_a_beam_of_one_is_greedy() -> None:
         following, state = step(torch.tensor(tokens[-1:]), state)
         logs = following[0]
     assert found.tokens == tuple(tokens)
+
+
+def test_an_acrostic_of_chinese_verses() -> None:
+    verses = acrostic("春夏秋")
+    text = ""
+    for piece in "春眠不觉晓，夏日长。\n秋":
+        assert verses.allows(text, piece), (text, piece)
+        assert not verses.finished(text)
+        text += piece
+    assert verses.finished(text)
+    assert not verses.allows("春眠，", "处") and not verses.allows("", "，")
+    assert not verses.allows("春，夏。\n", "风") and not verses.finished("春，夏。")
+    assert acrostic("ab").allows("a, b", "x") and not acrostic("ab").allows("a, b\n", "x")
+
+
+def _forced(required: Required, text: str, left: int, likely: float, allowed: bool = True) -> Any:
+    return required.forced(text, left, np.log([1 - likely, likely, 1e-9]), lambda _: allowed)
+
+
+def test_required_strings_come_where_they_are_likely_and_in_time() -> None:
+    def fresh() -> Required:
+        return Required({"ab": [1, 2], "c": [2]}, 13)
+
+    late = fresh()
+    assert [_forced(late, "x" * k, 13 - k, 1e-6) for k in range(10)] == [None] * 10
+    assert late.missing("x" * 10)
+    assert _forced(late, "x" * 10, 3, 1e-6) == 1
+    assert _forced(late, "x" * 10 + "a", 2, 1e-6) == 2 and late.missing("x" * 10 + "ab")
+    assert _forced(late, "x" * 10 + "ab", 1, 1e-6) == 2
+    assert not late.missing("x" * 10 + "abc")
+    early = fresh()
+    assert _forced(early, "xx", 11, 0.9) == 1  # 8 of 10 are left: likely enough at 0.64
+    assert _forced(fresh(), "xx", 11, 0.6) is None
+    assert _forced(fresh(), "xx", 11, 0.9, allowed=False) is None
+    assert _forced(fresh(), "xx", 3, 0.9, allowed=False) == 1
+    there = fresh()
+    assert _forced(there, "cab", 10, 0.99) is None and not there.missing("cab")
+    with pytest.raises(ConfigError, match="3 tokens, more than its length of 2"):
+        Required({"ab": [1, 2], "c": [2]}, 2)
+    with pytest.raises(ConfigError, match="empty"):
+        Required({"": []}, 2)
 
 
 def test_constraints() -> None:

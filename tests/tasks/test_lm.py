@@ -14,7 +14,7 @@ from elman.cells import find
 from elman.data.corpus import EncodedCorpus, Windows
 from elman.decoding import Forbidden, LineStarts, Matching
 from elman.diagnostics import write_report
-from elman.errors import DataError
+from elman.errors import ConfigError, DataError
 from elman.tasks.lm_config import LmConfig
 from elman.tasks.lm_measurement import dynamic_losses, position_losses
 from elman.tasks.lm_network import LanguageNetwork
@@ -65,6 +65,48 @@ def test_documents_begin_anew(options: dict[str, Any]) -> None:
     edge = int(np.flatnonzero(text.ids == 0)[1])
     alone = EncodedCorpus(text.ids[edge:], 0, 1, 1, 1, 0, "")
     np.testing.assert_allclose(losses[edge:], token_losses(model, alone), atol=1e-5)
+
+
+def test_an_adaptive_softmax_is_a_distribution() -> None:
+    config = LmConfig(model={"hidden": 8, "softmax": "adaptive"}).model
+    small, large = (LanguageNetwork(config, find("lstm"), size, tied=True) for size in (9, 2500))
+    assert small.adaptive is None and small.tied
+    assert large.adaptive is not None and not large.tied
+    features, targets = torch.randn(7, 8), torch.randint(2500, (7,))
+    logs = large.logits(features)
+    torch.testing.assert_close(logs.logsumexp(1), torch.zeros(7))
+    found = -logs.gather(1, targets[:, None])[:, 0]
+    torch.testing.assert_close(large.losses(features, targets), found)
+
+
+@pytest.mark.parametrize(("streams", "devices"), [(1, 1), (4, 2), (5, 3), (1, 2)])
+def test_each_process_goes_on_with_its_own_streams(streams: int, devices: int) -> None:
+    text = corpus(2000)
+    batch, training = {"streams": streams, "tbptt": 8}, {"devices": devices}
+    made = LanguageTraining(network(), text, text, LmConfig(batch=batch, training=training))
+    batches = made.batches(1)
+    sizes = {one.inputs.shape[1] for one in batches}
+    assert sizes == {max(1, streams // devices)}
+    for number in range(len(batches) - devices):
+        ends, goes_on = batches[number].targets[-1], batches[number + devices].inputs[0]
+        assert torch.equal(ends, goes_on)
+    seen = torch.cat([one.inputs.flatten() for one in batches])
+    assert len(seen) > 2000 - 8 - devices * max(1, streams // devices)
+
+
+def test_two_processes_learn_what_one_does() -> None:
+    """They share the streams; without dropout the sums differ in their rounding alone."""
+    text = corpus(600)
+    plain = {"layer_dropout": 0, "output_dropout": 0}
+    found = []
+    for devices in (1, 2):
+        training = {"devices": devices, "epochs": 2, "ema_decay": 0.9, "device": "cpu"}
+        config = LmConfig(batch={"streams": 4, "tbptt": 16}, training=training)
+        made = LanguageTraining(network(**plain), text, text, config)
+        fit(made, config.training)
+        found.append({name: p.detach() for name, p in made.model.named_parameters()})
+    for name, alone in found[0].items():
+        torch.testing.assert_close(found[1][name], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_window_over_all_is_full_backpropagation() -> None:
@@ -257,6 +299,13 @@ def test_constraints_hold(run: Path) -> None:
     text = task.generate("", length=9, constraints=[Matching("[a-d ]{9}")])
     assert len(text) == 9 and set(text) <= set("abcd ")
     assert not task.generate("", length=80, stops=["cat"]).count("cat")
+    for length in (7, 60):
+        text = task.generate("the", length=length, required=["mat", "dog"])
+        assert "mat" in text and "dog" in text and len(text) <= length
+    with pytest.raises(ConfigError, match="cannot write '漢'"):
+        task.generate("", required=["漢"])
+    with pytest.raises(DataError, match="exclude every token"):
+        task.generate("", length=3, required=["dog"], constraints=[Forbidden(("do",))])
     with pytest.raises(DataError, match="exclude every token"):
         task.generate("", length=5, constraints=[Matching("Z+")])
     with pytest.raises(DataError, match="knows nothing"):

@@ -1,0 +1,102 @@
+"""Cross-entropy behind a linear layer, without keeping the layer's scores.
+
+The scores of N steps for V tokens are N x V numbers, for words some hundred megabytes a batch, that
+are written and read half a dozen times. Here they exist for a few hundred steps at a time, and what
+they give to the gradient is taken at once (as in Hsu et al. 2024, "Liger Kernel").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_AT_ONCE = 1 << 22
+"""Scores that exist at a time: 16 MB, which stay in the cache of most processors."""
+
+
+def linear_cross_entropy(
+    features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, shares: Tensor
+) -> Tensor:
+    """The sum over steps of `shares` times the nats of `targets`, a number.
+
+    Under autocast the products are of the lower precision; what is summed is not.
+
+    Args:
+        features: `(N, H)`.
+        weight: `(V, H)`.
+        bias: `(V,)`, or None.
+        targets: `(N,)` numbers below V.
+        shares: `(N,)`, what each step counts for.
+    """
+    found: Any = _LinearCrossEntropy.apply(features, weight, bias, targets, shares)
+    return found
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        shares: Tensor,
+    ) -> Tensor:
+        kind = features.device.type
+        low = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if low else weight.dtype
+        with torch.autocast(kind, enabled=False):
+            return _summed(ctx, (features, weight, bias), targets, shares, dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *upstream: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        found = (None if g is None else g * upstream[0] for g in ctx.gradients)
+        return (*found, None, None)
+
+
+def _summed(
+    ctx: Any,
+    given: tuple[Tensor, Tensor, Tensor | None],
+    targets: Tensor,
+    shares: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The sum; its gradients stay in `ctx`."""
+    features, weight, bias = given
+    learn = any(ctx.needs_input_grad[:3])
+    to_features = torch.empty_like(features) if learn else None
+    to_weight = torch.zeros_like(weight) if learn else None
+    to_bias = torch.zeros_like(bias) if learn and bias is not None else None
+    total = shares.new_zeros((), dtype=torch.float64)
+    matrix = weight.to(dtype)
+    count = max(1, _AT_ONCE // len(weight))
+    for begin in range(0, len(features), count):
+        part = slice(begin, begin + count)
+        x, wanted, share = features[part].to(dtype), targets[part, None], shares[part]
+        scores = torch.mm(x, matrix.T).to(weight.dtype)
+        if bias is not None:
+            scores += bias
+        scores -= scores.amax(dim=1, keepdim=True)
+        theirs = scores.gather(1, wanted)[:, 0]
+        sums = scores.exp_().sum(dim=1)
+        total += ((sums.log() - theirs) * share).sum()
+        if to_features is None or to_weight is None:
+            continue
+        scores *= (share / sums)[:, None]
+        scores.scatter_add_(1, wanted, -share[:, None])
+        slopes = scores.to(dtype)
+        to_features[part] = torch.mm(slopes, matrix)
+        if dtype == weight.dtype:
+            to_weight.addmm_(slopes.T, x)
+        else:
+            to_weight += torch.mm(slopes.T, x)
+        if to_bias is not None:
+            to_bias += scores.sum(dim=0)
+    ctx.gradients = (to_features, to_weight, to_bias)
+    return total.to(weight.dtype)

@@ -1,0 +1,147 @@
+"""Which token comes next: what is wanted of a text, and the draws that keep to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from elman.data import Tokeniser
+from elman.decoding import Constraints, Required, Sampling, Scores, choose, filtered, log_softmax
+from elman.errors import ConfigError, DataError
+from elman.tasks.lm_text import Written
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be generated.
+
+    Attributes:
+        length: tokens at most.
+        sampling: how they are drawn.
+        constraints: what the text must and must not hold; they do not see the prompt.
+        stops: strings that end the text and do not belong to it.
+        ends: whether the model may end the text itself.
+        seed: of the draws.
+        required: strings that the text holds.
+
+    Raises:
+        ConfigError: an impossible value.
+    """
+
+    length: int = 500
+    sampling: Sampling = field(default_factory=Sampling)
+    constraints: Constraints = field(default_factory=Constraints)
+    stops: tuple[str, ...] = ()
+    ends: bool = True
+    seed: int = 1
+    required: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_length(self.length)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"got {self.seed}, wanted 0 to 2**63 - 1.", where="seed")
+        if "" in self.stops:
+            raise ConfigError("got an empty string to stop at, wanted some text.", where="stop")
+
+
+def check_length(length: int) -> None:
+    """Refuses a length that no text has.
+
+    Raises:
+        ConfigError: it is below 0.
+    """
+    if length < 0:
+        raise ConfigError(f"got {length} tokens, wanted 0 or more.", where="length")
+
+
+class Drawing:
+    """Draws the tokens of one text, one after the other.
+
+    Args:
+        wanted: what is wanted.
+        tokeniser: of the model.
+        prompt: tokens before the text; they count for the penalty on repetition.
+        boundary: the token that ends a text.
+
+    Attributes:
+        written: the text so far.
+
+    Raises:
+        ConfigError: a required string cannot be written.
+    """
+
+    def __init__(
+        self, wanted: Wanted, tokeniser: Tokeniser, prompt: list[int], boundary: int
+    ) -> None:
+        self.written = Written(tokeniser, prompt)
+        self._wanted, self._boundary, self._unknown = wanted, boundary, tokeniser.unknown_id
+        self._random = np.random.default_rng(wanted.seed)
+        self._required = _required(wanted, tokeniser)
+        self._left = wanted.length
+
+    def next(self, scores: Scores) -> tuple[int, float]:
+        """The token that comes after these scores, and its log-probability before any filter.
+
+        Raises:
+            DataError: the constraints leave no token.
+        """
+        logs = log_softmax(scores)
+        text = self.written.text
+        token = self._required.forced(text, self._left, logs, self._fits)
+        self._left -= 1
+        if token is None:
+            token = self._drawn(scores)
+        elif not self._fits(token):
+            raise self._nothing_fits()
+        return token, float(logs[token])
+
+    def add(self, token: int) -> str:
+        """Writes the token; what it adds to the text."""
+        return self.written.add(token)
+
+    def _fits(self, token: int) -> bool:
+        rules = self._wanted.constraints
+        return not rules or rules.allows(self.written.text, self.written.piece(token))
+
+    def _may_end(self) -> bool:
+        text, wanted = self.written.text, self._wanted
+        missing = self._required.missing(text)
+        return wanted.ends and not missing and wanted.constraints.finished(text)
+
+    def _drawn(self, scores: Scores) -> int:
+        """A token that the settings and the constraints allow."""
+        left = scores.copy()
+        left[self._unknown] = -np.inf
+        if not self._may_end():
+            left[self._boundary] = -np.inf
+        sampling = self._wanted.sampling
+        logs = filtered(left, sampling, self.written.ids[-max(1, sampling.window) :])
+        while True:
+            token = choose(logs, self._random)
+            if token == self._boundary or self._fits(token):
+                return token
+            # Drawn again among the rest: together the draws follow the restricted distribution.
+            left[token] = logs[token] = -np.inf
+            if np.isneginf(logs).all():
+                if np.isneginf(left).all():
+                    raise self._nothing_fits()
+                logs = filtered(left, Sampling(temperature=sampling.temperature or 1.0))
+
+    def _nothing_fits(self) -> DataError:
+        return DataError(
+            f"nothing may follow {self.written.text[-40:]!r}: the constraints exclude every token.",
+            hint="Loosen the expression to match (--matching), the forbidden strings (--forbid), "
+            "the required ones (--require) or the beginnings of the lines (--acrostic).",
+        )
+
+
+def _required(wanted: Wanted, tokeniser: Tokeniser) -> Required:
+    strings = {text: tokeniser.encode(text) for text in wanted.required}
+    for text, tokens in strings.items():
+        if tokeniser.unknown_id in tokens:
+            raise ConfigError(
+                f"the model cannot write {text!r}: its training text has no such token.",
+                where="require",
+            )
+    return Required(strings, wanted.length)

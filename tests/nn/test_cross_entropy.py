@@ -1,0 +1,62 @@
+"""Cross-entropy in pieces against torch's, values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from elman.nn import cross_entropy
+from elman.nn.cross_entropy import linear_cross_entropy
+
+
+def _given(dtype: torch.dtype = torch.float64, bias: bool = True) -> list[Tensor | None]:
+    torch.manual_seed(0)
+    return [
+        torch.randn(23, 5, dtype=dtype, requires_grad=True),
+        torch.randn(11, 5, dtype=dtype, requires_grad=True),
+        torch.randn(11, dtype=dtype, requires_grad=True) if bias else None,
+    ]
+
+
+def _plain(x: Tensor, w: Tensor, b: Tensor | None, targets: Tensor, shares: Tensor) -> Tensor:
+    losses = functional.cross_entropy(functional.linear(x, w, b), targets, reduction="none")
+    return (losses * shares).sum()
+
+
+@pytest.mark.parametrize("at_once", [1, 22, 100, 10_000])
+@pytest.mark.parametrize("bias", [True, False])
+def test_values_and_gradients(at_once: int, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "_AT_ONCE", at_once)
+    given = _given(bias=bias)
+    learnt = [one for one in given if one is not None]
+    targets, shares = torch.randint(11, (23,)), torch.rand(23, dtype=torch.float64)
+    shares[3] = 0
+    wanted, found = (f(*given, targets, shares) for f in (_plain, linear_cross_entropy))  # type: ignore[operator,arg-type]
+    torch.testing.assert_close(found, wanted, rtol=1e-13, atol=0)
+    left, right = (torch.autograd.grad(3 * one, learnt) for one in (found, wanted))
+    for one, other in zip(left, right, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
+
+
+def test_scores_of_any_size() -> None:
+    x, w, b = (one.detach() for one in _given(torch.float32) if one is not None)
+    targets, shares = torch.randint(11, (23,)), torch.ones(23)
+    found = linear_cross_entropy(300 * x, 300 * w, b, targets, shares)
+    torch.testing.assert_close(found, _plain(300 * x, 300 * w, b, targets, shares))
+
+
+def test_lower_precision_is_for_the_products_alone() -> None:
+    x, w, b = _given(torch.float32)
+    assert x is not None and w is not None
+    targets, shares = torch.randint(11, (23,)), torch.full((23,), 1 / 23)
+    wanted = _plain(x, w, b, targets, shares)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear_cross_entropy(x, w, b, targets, shares)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=0.02, atol=0)
+    left, right = (torch.autograd.grad(one, [x, w]) for one in (found, wanted))
+    for one, other in zip(left, right, strict=True):
+        assert one.dtype == torch.float32
+        assert float((one - other).norm() / other.norm()) < 0.02
