@@ -1,6 +1,6 @@
 """Recurrent layers on the processor beside torch's own and beside loops: ratios, side by side.
 
-    python benchmarks/cpu.py [padded ragged custom compiled step peak] [--threads 2] [--malloc fair]
+    python benchmarks/cpu.py [PART ...] [--threads 2] [--malloc fair]
 
 Calls are interleaved and repeated until each has run for a while; a figure is a median, a ratio
 above 1 says that elman is faster. Ragged lengths are uniform in [T/8, T]; torch gets them as a
@@ -110,6 +110,29 @@ def ragged() -> Cases:
             yield name, lambda kind=kind, shape=shape: speed.ragged(kind, *shape)
 
 
+def bfloat16() -> Cases:
+    """Layers under autocast beside torch's under the same, and beside torch's in float32."""
+    for kind in speed.KINDS:
+        for shape in SHAPES[:4]:
+            name = f"{kind} {'x'.join(map(str, shape))}"
+            yield name, lambda kind=kind, shape=shape: _low(kind, *shape)
+
+
+def _low(kind: str, batch: int, steps: int, hidden: int) -> Calls:
+    theirs, ours = speed.pair(kind, hidden)
+    x = torch.randn(steps, batch, hidden, requires_grad=True)
+
+    def low(layer: torch.nn.Module) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return layer(x)[0]
+
+    return {
+        **speed.both_ways("torch", lambda: theirs(x)[0]),
+        **speed.both_ways("torch autocast", lambda: low(theirs)),
+        **speed.both_ways("elman bfloat16", lambda: low(ours)),
+    }
+
+
 def custom() -> Cases:
     """Cells of one's own beside loops, and beside the parallel scan where there is one."""
     for name in LARGE:
@@ -161,6 +184,7 @@ def step() -> Cases:
 PARTS: dict[str, Callable[[], Cases]] = {
     "padded": padded,
     "ragged": ragged,
+    "bfloat16": bfloat16,
     "custom": custom,
     "compiled": compiled,
     "step": step,

@@ -20,8 +20,11 @@ from elman.compiler.schedule import Product, Region, Schedule
 HEADER = ("steps", "batch", "offsets", "rows", "reverse", "units", "resets", "barrier")
 PARTS = ("base", "stride", "half")
 
-Storage = Literal["full", "bfloat16", "int8"]
-"""How packed weights are kept: as the kernel's own numbers, or shorter; sums are always full."""
+Storage = Literal["full", "bfloat16", "brain", "int8"]
+"""How packed weights are kept: as the kernel's own numbers, or shorter; sums are always full.
+
+"bfloat16" weights are made full before they meet full numbers; "brain" weights meet bfloat16.
+"""
 
 Kind = Literal["stream", "state", "passed", "vector", "weights", "sum", "given", "scratch"]
 
@@ -75,7 +78,7 @@ class Arrays:
         self.schedule, self.step = schedule, step
         self.collects = collects
         self.storage: Storage = storage
-        self.pairs = pairs and storage == "int8"
+        self.pairs = storage == "brain" or (pairs and storage == "int8")
         self._loads: dict[Var, Array] = {}
         self._stores: dict[Var, list[Array]] = {}
         self.table: dict[str, Array] = {}
@@ -97,15 +100,15 @@ class Arrays:
                     for place in range(len(part.accumulators)):
                         array = self._add(f"scale.{number}.{place}", "vector", part.size)
                         self.scales[number, place] = array
-        # What a group multiplies, rounded to 16 bits, and the value of one step of it.
-        self.rounded: dict[tuple[int, int], tuple[Array, Array]] = {}
+        # What a group multiplies, rounded to 16 bits; of integers also the value of one step.
+        self.rounded: dict[tuple[int, int], tuple[Array, Array | None]] = {}
         for number, groups in self.groups.items() if self.pairs else ():
             for place, group in enumerate(groups):
                 name = f"{number}.{place}"
-                self.rounded[number, place] = (
-                    self._add(f"rounded.{name}", "scratch", units(group.operand)),
-                    self._add(f"factor.{name}", "scratch", 1),
-                )
+                rounded = self._add(f"rounded.{name}", "scratch", units(group.operand))
+                whole = storage == "int8"
+                factor = self._add(f"factor.{name}", "scratch", 1) if whole else None
+                self.rounded[number, place] = (rounded, factor)
         self._slots = {
             (name, part): len(HEADER) + 3 * place + PARTS.index(part)
             for place, name in enumerate(self.table)

@@ -15,7 +15,7 @@ from elman.kernels.cpu import team
 from elman.kernels.cpu.arrays import Arrays, units
 from elman.kernels.cpu.kernel import deal
 from elman.kernels.cpu.program import Program, limit_of
-from elman.kernels.cpu.recurrence import few_rows
+from elman.kernels.cpu.recurrence import few_rows, storage_of
 from elman.kernels.cpu.target import Target, host
 from elman.kernels.cpu.timeloop import ROWS, shapes_of
 from elman.kernels.layout import Layout
@@ -31,7 +31,9 @@ def explain(
     program = Program(step, sizes, torch.float64 if double else torch.float32, target, few=few)
     forward = schedule(program.loop)
     where = "inside of the loop" if program.inside else "before the loop"
-    lines = [f"inputs are multiplied {where}; {target.name}, vectors of {target.bits} bits"]
+    numbers = "; products of bfloat16" if storage_of(dtype) == "brain" else ""
+    vectors = f"{target.name}, vectors of {target.bits} bits{numbers}"
+    lines = [f"inputs are multiplied {where}; {vectors}"]
     lines += [f"forwards {line}" for line in _stages(forward)]
     trained = with_saved(
         program.loop,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman.compiler.ir import Var
 from elman.kernels.cpu.arrays import units
-from elman.kernels.cpu.outer import outer, outers
+from elman.kernels.cpu.outer import outers
 from elman.kernels.cpu.program import OWED, Training
 from elman.kernels.cpu.room import POOL
 
@@ -131,7 +131,7 @@ class Gradients:
             matrix = weight if rows is None else weight.index_select(0, rows)
             found[f"operand.{k}"] = deltas @ matrix
         if self.needs[f"weight.{k}"]:
-            found[f"weight.{k}"] = _restored(outer(deltas, operand), rows)
+            found[f"weight.{k}"] = _restored(self._outers(deltas, [operand])[0], rows)
         if self.needs.get(f"bias.{k}"):
             found[f"bias.{k}"] = _restored(deltas.sum(0), rows)
         return found
@@ -148,11 +148,14 @@ class Gradients:
             for var in order:
                 starts[var] = at
                 at += units(var)
-            products = outers(deltas, [self._values(operand) for operand in operands])
+            products = self._outers(deltas, [self._values(operand) for operand in operands])
             for operand, product in zip(operands, products, strict=True):
                 for name, var in self.columns.operands[operand]:
                     rows = product[starts[var] : starts[var] + units(var)]
                     yield f"parameter.{name}", rows
+
+    def _outers(self, deltas: Tensor, operands: list[Tensor]) -> list[Tensor]:
+        return outers(deltas, operands, brain=self.training.backward.storage == "brain")
 
     def _values(self, operand: str) -> Tensor:
         """What a product multiplied, for all steps."""

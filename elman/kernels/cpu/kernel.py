@@ -62,6 +62,7 @@ class Kernel:
         storage: Storage = "full",
     ) -> None:
         self.step, self.dtype = step, dtype
+        self.storage: Storage = storage
         double = dtype == torch.float64
         self.bytes = 8 if double else 4
         self.schedule = schedule(step)
@@ -90,6 +91,11 @@ class Kernel:
     def room(self, array: Array, rows: int) -> Tensor:
         """Memory for so many rows of an array, `(rows, padded size)`, not filled."""
         return torch.empty(rows, self.padded(array.size), dtype=self.dtype)
+
+    def rooms(self, array: Array, threads: int, rows: int) -> Tensor:
+        """Memory of each thread's own for a "scratch" array."""
+        kind = torch.int16 if array.name.startswith("rounded") else self.dtype
+        return torch.zeros(threads, rows, self.padded(array.size) + 64, dtype=kind)
 
     def stream(self, var: Var) -> Array:
         """The stream that a result is written to."""

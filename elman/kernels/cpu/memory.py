@@ -104,6 +104,17 @@ def masked_load(module: Any, builder: Any, pointer: Any, mask: Any, vectors: Vec
     return builder.call(function, [pointer, mask, vectors.constant(0.0)])
 
 
+def load_part(module: Any, builder: Any, start: Any, unit: int, size: int, vectors: Vectors) -> Any:
+    """The vector from `unit` on of a row of `size` numbers that begins at `start`; 0 beyond."""
+    bytes_ = 8 if vectors.double else 4
+    pointer = builder.inttoptr(builder.add(start, I64(unit * bytes_)), POINTER)
+    if unit + vectors.lanes <= size:
+        return builder.load(pointer, typ=vectors.type, align=bytes_)
+    bits = [ir.IntType(1)(int(unit + k < size)) for k in range(vectors.lanes)]
+    mask = ir.Constant(ir.VectorType(ir.IntType(1), vectors.lanes), bits)
+    return masked_load(module, builder, pointer, mask, vectors)
+
+
 def masked_store(
     module: Any,
     builder: Any,
@@ -125,7 +136,7 @@ def _suffix(vectors: Vectors) -> str:
 
 def weight_bytes(storage: Storage, shape: Shape) -> int:
     """The size of a packed weight."""
-    return {"full": shape.bytes, "bfloat16": 2, "int8": 1}[storage]
+    return {"full": shape.bytes, "bfloat16": 2, "brain": 2, "int8": 1}[storage]
 
 
 def load_weights(builder: Any, pointer: Any, vectors: Vectors, storage: Storage) -> Any:

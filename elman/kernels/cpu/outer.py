@@ -20,7 +20,9 @@ from torch import Tensor
 
 from elman.kernels.cpu import cache, team
 from elman.kernels.cpu.barrier import emit_flush_to_zero, emit_restore
+from elman.kernels.cpu.brain import interleaved, multiply_pairs
 from elman.kernels.cpu.memory import I64, POINTER, loop, masked_load
+from elman.kernels.cpu.pairs import I32, broadcast
 from elman.kernels.cpu.target import Target, host
 from elman.kernels.cpu.vectors import Vectors
 
@@ -40,13 +42,13 @@ def outer(d: Tensor, x: Tensor) -> Tensor:
     return outers(d, [x])[0]
 
 
-def outers(d: Tensor, several: Sequence[Tensor]) -> list[Tensor]:
-    """`outer` of one `d` and each `x`."""
+def outers(d: Tensor, several: Sequence[Tensor], *, brain: bool = False) -> list[Tensor]:
+    """`outer` of one `d` and each `x`; `brain`: of float32 rounded to bfloat16."""
     n, p = d.shape
     if n * p * sum(x.shape[1] for x in several) < _SMALL:
         return [d.t() @ x for x in several]
     double, target = d.dtype == torch.float64, host()
-    writer = _Outer(target, double)
+    writer = _Outer(target, double, brain)
     threads = team.available()
     room = d.new_empty(threads, writer.room(p))
     values = [*_place(d), n, p, *_place(room), len(several)]
@@ -57,7 +59,7 @@ def outers(d: Tensor, several: Sequence[Tensor]) -> list[Tensor]:
         found.append(d.new_zeros(-(-p // _ROWS) * _ROWS, columns))
         values += [*_place(x), *_place(found[-1]), x.shape[1]]
     context = (ctypes.c_int64 * len(values))(*values)
-    team.run(_address(double, target), ctypes.addressof(context), threads)
+    team.run(_address(double, brain, target), ctypes.addressof(context), threads)
     pairs = zip(found, several, strict=True)
     return [c[:p, : x.shape[1]].contiguous() for c, x in pairs]
 
@@ -68,16 +70,21 @@ def _place(tensor: Tensor) -> tuple[int, int]:
 
 
 @functools.cache
-def _address(double: bool, target: Target) -> int:
-    writer = _Outer(target, double)
-    return cache.load(f"outer products {double}", writer.write, target).address(_NAME)
+def _address(double: bool, brain: bool, target: Target) -> int:
+    writer = _Outer(target, double, brain)
+    return cache.load(f"outer products {double} {brain}", writer.write, target).address(_NAME)
 
 
 class _Outer:
-    """Writes the kernel for a target."""
+    """Writes the kernel for a target.
 
-    def __init__(self, target: Target, double: bool) -> None:
-        self.target, self.double = target, double
+    With `brain` two rows of a block stand in memory as one of pairs, which one instruction
+    multiplies and adds.
+    """
+
+    def __init__(self, target: Target, double: bool, brain: bool) -> None:
+        self.target, self.double, self.brain = target, double, brain
+        self.deep = 2 if brain else 1  # rows of a block that are one line of a copy
         self.bytes = 8 if double else 4
         self.lanes = target.lanes(double)
         self.count = 4 if target.registers == 32 else 2
@@ -127,11 +134,12 @@ class _Outer:
         rest = builder.sub(self.given["n"], first)
         full = builder.icmp_signed(">", rest, I64(_BLOCK))
         count = builder.select(full, I64(_BLOCK), rest)
+        self.lines = builder.sdiv(builder.add(count, I64(self.deep - 1)), I64(self.deep))
         self._copy_tiles(first, count)
 
         def panel(k: Any) -> None:
             self._copy_panel(first, count, k)
-            loop(builder, *self.share, I64(1), lambda tile: self._tile(tile, k, count))
+            loop(builder, *self.share, I64(1), lambda tile: self._tile(tile, k))
 
         def entry(number: Any) -> None:
             start = self._at(I64(len(_FIELDS)), number, I64(len(_ENTRY)))
@@ -152,47 +160,61 @@ class _Outer:
         other = builder.insert_element(ir.Constant(kind, ir.Undefined), limit, ir.IntType(32)(0))
         return builder.icmp_signed("<", places, builder.shuffle_vector(other, other, zeros))
 
-    def _copy(self, source: Any, to: Any, start: Any, limit: Any, lanes: int) -> None:
-        """Numbers `start` and on of a row, 0 from `limit` on."""
-        vectors = Vectors(self.builder, lanes, self.double)
-        mask = self._mask(start, limit, lanes)
-        value = masked_load(self.module, self.builder, self._pointer(source), mask, vectors)
-        self.builder.store(value, self._pointer(to), align=lanes * self.bytes)
+    def _copy(
+        self, sources: list[tuple[Any, Any]], to: Any, start: Any, lanes: int, entry: str
+    ) -> None:
+        """Numbers `start` and on of a line, 0 beyond the row's end (`entry`) and the block's."""
+        builder, vectors = self.builder, Vectors(self.builder, lanes, self.double)
+        values: list[Any] = []
+        for row, there in sources:
+            limit = builder.select(there, self.given[entry], I64(0))
+            mask = self._mask(start, limit, lanes)
+            pointer = self._pointer(self._at(row, start, I64(self.bytes)))
+            values.append(masked_load(self.module, builder, pointer, mask, vectors))
+        value = interleaved(builder, vectors, *values) if self.brain else values[0]
+        builder.store(value, self._pointer(to), align=lanes * self.bytes)
+
+    def _rows(self, first: Any, count: Any, line: Any, entry: str) -> list[tuple[Any, Any]]:
+        """The addresses of the rows of a line, and whether the block has them."""
+        builder, given = self.builder, self.given
+        found: list[tuple[Any, Any]] = []
+        for k in range(self.deep):
+            n = builder.add(builder.mul(line, I64(self.deep)), I64(k))
+            row = self._at(given[entry], builder.add(first, n), given[f"{entry}_row"])
+            found.append((row, builder.icmp_signed("<", n, count)))
+        return found
 
     def _copy_tiles(self, first: Any, count: Any) -> None:
-        """The thread's columns of D, `(tile, row, 4)`."""
-        builder, given = self.builder, self.given
+        """The thread's columns of D, `(tile, line, 4)`."""
+        builder = self.builder
 
-        def row(n: Any) -> None:
-            source = self._at(given["d"], builder.add(first, n), given["d_row"])
-            to = self._at(self.tiles, n, I64(_ROWS * self.bytes))
+        def line(number: Any) -> None:
+            rows = self._rows(first, count, number, "d")
+            to = self._at(self.tiles, number, I64(_ROWS * self.bytes))
 
-            def tile(number: Any) -> None:
-                start = builder.mul(number, I64(_ROWS))
-                place = self._at(to, number, I64(self.tile * self.bytes))
-                self._copy(self._at(source, start, I64(self.bytes)), place, start, given["p"],
-                           _ROWS)  # fmt: skip
+            def tile(which: Any) -> None:
+                place = self._at(to, which, I64(self.tile * self.bytes))
+                self._copy(rows, place, builder.mul(which, I64(_ROWS)), _ROWS, "p")
 
             loop(builder, *self.share, I64(1), tile)
 
-        loop(builder, I64(0), count, I64(1), row)
+        loop(builder, I64(0), self.lines, I64(1), line)
 
     def _copy_panel(self, first: Any, count: Any, k: Any) -> None:
-        """A panel of X, `(row, width)`."""
-        builder, given = self.builder, self.given
+        """A panel of X, `(line, width)`."""
+        builder = self.builder
 
-        def row(n: Any) -> None:
-            source = self._at(given["x"], builder.add(first, n), given["x_row"])
-            to = self._at(self.panel, n, I64(self.width * self.bytes))
-            for number in range(self.count):
-                start = builder.add(k, I64(number * self.lanes))
-                place = builder.add(to, I64(number * self.lanes * self.bytes))
-                self._copy(self._at(source, start, I64(self.bytes)), place, start, given["k"],
-                           self.lanes)  # fmt: skip
+        def line(number: Any) -> None:
+            rows = self._rows(first, count, number, "x")
+            to = self._at(self.panel, number, I64(self.width * self.bytes))
+            for vector in range(self.count):
+                start = builder.add(k, I64(vector * self.lanes))
+                place = builder.add(to, I64(vector * self.lanes * self.bytes))
+                self._copy(rows, place, start, self.lanes, "k")
 
-        loop(builder, I64(0), count, I64(1), row)
+        loop(builder, I64(0), self.lines, I64(1), line)
 
-    def _tile(self, tile: Any, k: Any, count: Any) -> None:
+    def _tile(self, tile: Any, k: Any) -> None:
         """Adds a block's products to a tile of C, which stays in registers meanwhile."""
         builder, given, vectors = self.builder, self.given, self.vectors
         keys = [(row, vector) for row in range(_ROWS) for vector in range(self.count)]
@@ -223,19 +245,19 @@ class _Outer:
         n.add_incoming(following, inside)
         for key in keys:
             totals[key].add_incoming(made[key], inside)
-        builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+        builder.cbranch(builder.icmp_signed("<", following, self.lines), inside, after)
         builder.position_at_end(after)
         for key in keys:
             builder.store(made[key], places[key], align=self.bytes)
 
     def _products(self, n: Any, column: Any, totals: dict[tuple[int, int], Any]) -> Any:
-        """One row of the block: 4 numbers of D against a panel's line of X."""
+        """One line of the block: 4 numbers of D, or pairs of them, against a panel's line of X."""
         builder, vectors = self.builder, self.vectors
         line = self._at(self.panel, n, I64(self.width * self.bytes))
         weights = [
             builder.load(
                 self._pointer(builder.add(line, I64(vector * self.lanes * self.bytes))),
-                typ=vectors.type,
+                typ=ir.VectorType(I32, self.lanes) if self.brain else vectors.type,
                 align=self.lanes * self.bytes,
             )
             for vector in range(self.count)
@@ -243,9 +265,19 @@ class _Outer:
         numbers = self._at(column, n, I64(_ROWS * self.bytes))
         made: dict[tuple[int, int], Any] = {}
         for row in range(_ROWS):
-            pointer = self._pointer(builder.add(numbers, I64(row * self.bytes)))
-            factor = vectors.splat(builder.load(pointer, typ=vectors.scalar, align=self.bytes))
+            address = builder.add(numbers, I64(row * self.bytes))
+            factor = self._broadcast(address)
             for vector in range(self.count):
-                total = totals[row, vector]
-                made[row, vector] = vectors.fma(factor, weights[vector], total)
+                made[row, vector] = self._term(totals[row, vector], factor, weights[vector])
         return made
+
+    def _broadcast(self, address: Any) -> Any:
+        if self.brain:
+            return broadcast(self.builder, address, self.lanes)
+        vectors = self.vectors
+        return vectors.splat(self.builder.load(self._pointer(address), typ=vectors.scalar))
+
+    def _term(self, total: Any, factor: Any, weights: Any) -> Any:
+        if self.brain:
+            return multiply_pairs(self.module, self.builder, total, factor, weights)
+        return self.vectors.fma(factor, weights, total)

@@ -90,28 +90,27 @@ class Packing:
         assert isinstance(region, Region)
         size, operand = region.size, units(group.operand)
         panels, width = shape.panels(size), shape.width
-        kinds = {"full": self.dtype, "bfloat16": torch.bfloat16, "int8": torch.int8}
-        even = operand + operand % 2 if self.arrays.pairs else operand
-        room = torch.zeros(
-            panels, even, len(group.products), width, dtype=kinds[self.arrays.storage]
-        )
+        kinds = {"full": self.dtype, "int8": torch.int8}
+        kind = kinds.get(self.arrays.storage, torch.bfloat16)
+        deep = 2 if self.arrays.pairs else 1
+        lines = -(-operand // deep)
+        room = torch.zeros(panels, lines, len(group.products), width, deep, dtype=kind)
         whole = size // width
         for place, (accumulator, product) in enumerate(group.products):
             matrix = self._matrix(product, matrices)
             if scales:
                 matrix = (matrix / scales[accumulator][:, None]).round()
-            view = room[:, :operand, place, :]
-            blocks = matrix[: whole * width].reshape(whole, width, operand)
+            if operand % deep:
+                matrix = torch.nn.functional.pad(matrix, (0, 1))
+            view = room[:, :, place]
+            blocks = matrix[: whole * width].reshape(whole, width, lines, deep)
             view[:whole].copy_(blocks.transpose(1, 2))
             if whole < panels:
-                rest = size - whole * width
-                view[whole, :, :rest].copy_(matrix[whole * width :].t())
-                view[whole, :, rest:].zero_()
+                rest = matrix[whole * width :].reshape(-1, lines, deep)
+                view[whole, :, : len(rest)].copy_(rest.transpose(0, 1))
             if product.negative:
                 view.neg_()
-        if self.arrays.pairs:
-            return room.unflatten(1, (even // 2, 2)).movedim(2, 4).contiguous()
-        return room
+        return room if self.arrays.pairs else room.squeeze(-1)
 
     def _matrix(self, product: Product, matrices: Mapping[Var, Tensor]) -> Tensor:
         """The matrix of a product, a row for each unit of the result."""

@@ -14,6 +14,7 @@ from elman.compiler.hoist import Projection, Read, Split, fused, split
 from elman.compiler.ir import Step, Var, dimensions
 from elman.compiler.lower import Addend, gather_sums, lower, with_sizes
 from elman.compiler.saving import LIMIT, Trained, with_saved
+from elman.kernels.cpu.arrays import Storage
 from elman.kernels.cpu.kernel import Kernel
 from elman.kernels.cpu.target import Target
 from elman.kernels.operations import OPERATIONS
@@ -32,6 +33,7 @@ class Program:
         multiplies: whether states are multiplied by matrices.
         inside: whether the products of inputs are part of the loop, where each is used as it is
             made; with few rows one large product does them all before.
+        storage: how the loops keep their weights.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class Program:
         target: Target,
         *,
         few: bool = False,
+        storage: Storage = "full",
     ) -> None:
         self.dtype, self.target = dtype, target
+        self.storage: Storage = storage
         self.whole = gather_sums(lower(with_sizes(step, sizes)))
         parts = split(self.whole)
         self.multiplies = any(equation.op == "matmul" for equation in parts.loop.equations)
@@ -55,7 +59,7 @@ class Program:
     @cached_property
     def inference(self) -> Kernel:
         """The loop without anything kept."""
-        return Kernel(self.loop, self.target, self.dtype)
+        return Kernel(self.loop, self.target, self.dtype, storage=self.storage)
 
     def training(self, wanted: frozenset[str]) -> Training:
         """The loop and its adjoint, for the inputs and parameters whose gradients are wanted."""
@@ -127,10 +131,10 @@ class Training:
         self.adjoint: Adjoint = differentiate(loop, wanted)
         kept = {entry.name for entry in loop.inputs}
         self.trained: Trained = with_saved(loop, self.adjoint, kept=kept, limit=limit_of(program))
-        self.forward = Kernel(self.trained.forward, program.target, program.dtype)
-        self.backward = Kernel(
-            gather_sums(self.trained.adjoint), program.target, program.dtype, collects=True
-        )
+        target, dtype = program.target, program.dtype
+        self.forward = Kernel(self.trained.forward, target, dtype, storage=program.storage)
+        adjoint = gather_sums(self.trained.adjoint)
+        self.backward = Kernel(adjoint, target, dtype, collects=True, storage=program.storage)
 
 
 def limit_of(program: Program) -> int:

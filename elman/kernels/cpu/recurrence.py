@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from elman.kernels.carry import States
+from elman.kernels.cpu.arrays import Storage
+from elman.kernels.cpu.brain import multiplies_brain
 from elman.kernels.cpu.program import Program
 from elman.kernels.cpu.target import host
 from elman.kernels.cpu.work import Work
@@ -33,32 +35,42 @@ def few_rows(rows: int, weights: int) -> bool:
     return rows < _FEW or (rows < _SOME and weights > _LARGE)
 
 
-def program_of(call: Call) -> Program:
-    """The program of a call's step, made once for its sizes and dtype."""
+def program_of(call: Call, storage: Storage = "full") -> Program:
+    """The program of a call's step, made once for its sizes, dtype and storage of weights."""
     target = host()
     dtype = call.initial[0].dtype
     matrices = [value for value in call.parameters.values() if value.dim() > 1]
     few = few_rows(call.layout.batch, sum(m.numel() * m.element_size() for m in matrices))
-    key = (id(call.step), tuple(sorted(call.sizes.items())), dtype, target, few)
+    key = (id(call.step), tuple(sorted(call.sizes.items())), dtype, target, few, storage)
     found = _PROGRAMS.get(key)
     if found is None or found[0] is not call.step:
-        found = _PROGRAMS[key] = (call.step, Program(call.step, call.sizes, dtype, target, few=few))
+        made = Program(call.step, call.sizes, dtype, target, few=few, storage=storage)
+        found = _PROGRAMS[key] = (call.step, made)
     return found[1]
 
 
 def run_cpu(call: Call) -> tuple[Tensor, States]:
     """Runs a step over a batch: the output `(N, O)` and the final states `(B, S)`, rows sorted.
 
-    Numbers of 16 bits are worked on in 32, and rounded where they leave the layer.
+    Numbers of 16 bits are worked on in 32, and rounded where they leave the layer. Of bfloat16, and
+    under its autocast, only the products are of 16 bits, where the processor has them.
     """
     dtype = call.initial[0].dtype
+    storage = storage_of(dtype)
     with _without_autocast():
         if dtype in SHORT:
-            output, finals = _run(_converted(call, torch.float32))
+            output, finals = _run(_converted(call, torch.float32), storage)
             return output.to(dtype), tuple(final.to(dtype) for final in finals)
         if any(value.dtype != dtype for value in call.streams.values()):
             call = _converted(call, dtype)
-        return _run(call)
+        return _run(call, storage)
+
+
+def storage_of(dtype: torch.dtype) -> Storage:
+    """How weights meet what they multiply, in a layer of this dtype that is called here and now."""
+    autocast = torch.is_autocast_enabled("cpu") and dtype == torch.float32
+    low = torch.get_autocast_dtype("cpu") if autocast else dtype
+    return "brain" if low == torch.bfloat16 and multiplies_brain(host()) else "full"
 
 
 def _without_autocast() -> contextlib.AbstractContextManager[Any]:
@@ -77,8 +89,8 @@ def _converted(call: Call, dtype: torch.dtype) -> Call:
     )
 
 
-def _run(call: Call) -> tuple[Tensor, States]:
-    program = program_of(call)
+def _run(call: Call, storage: Storage) -> tuple[Tensor, States]:
+    program = program_of(call, storage)
     values = program.outside(call.parameters, call.streams)
     work = Work(program, call.layout, call.reverse, call.resets)
     tensors = work.gather(call, values)

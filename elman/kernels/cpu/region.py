@@ -17,8 +17,8 @@ from elman.kernels.cpu.memory import (
     POINTER,
     Addresses,
     Place,
+    load_part,
     loop,
-    masked_load,
 )
 from elman.kernels.cpu.shapes import Shape
 from elman.kernels.cpu.tile import Code, Tile
@@ -99,7 +99,7 @@ class RegionWriter:
             found.update({array.name: array for array in self.code.scales})
         for place in range(len(self.code.groups) if self.code.arrays.pairs else 0):
             pair = self.code.arrays.rounded[self.number, place]
-            found.update({array.name: array for array in pair})
+            found.update({array.name: array for array in pair if array is not None})
         for var in region.stores:
             for array in (*self.code.arrays.targets(var), self.code.arrays.sum_of(var)):
                 if array is not None:
@@ -130,13 +130,7 @@ def write_reduction(
         start = addresses.row(builder, source, place, 0, written=written)
         total = zero
         for unit in range(0, size, lanes):
-            pointer = builder.inttoptr(builder.add(start, I64(unit * shape.bytes)), POINTER)
-            if unit + lanes <= size:
-                part = builder.load(pointer, typ=vectors.type, align=shape.bytes)
-            else:
-                bits = [ir.IntType(1)(int(unit + k < size)) for k in range(lanes)]
-                mask = ir.Constant(ir.VectorType(ir.IntType(1), lanes), bits)
-                part = masked_load(module, builder, pointer, mask, vectors)
+            part = load_part(module, builder, start, unit, size, vectors)
             total = vectors.emit("add", [total, part])
         value = _across(builder, total, shape)
         for target in targets:

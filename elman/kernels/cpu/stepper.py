@@ -85,10 +85,7 @@ class Stepper:
                 room = torch.zeros(2, self.batch, kernel.padded(array.size), dtype=self.dtype)
                 arrays[name] = room
             elif array.kind == "scratch":
-                short = name.startswith("rounded")
-                rooms = (team.available(), self.batch, kernel.padded(array.size) + 64)
-                kind = torch.int16 if short else self.dtype
-                arrays[name] = torch.zeros(rooms, dtype=kind)
+                arrays[name] = kernel.rooms(array, team.available(), self.batch)
         self._frames: list[Frame] = []
         for half in (0, 1):
             frame = kernel.frame(arrays, layout, by_units=by_units)

@@ -16,7 +16,8 @@ from llvmlite import ir as _llvm_ir
 from elman.compiler.ir import Equation, Var
 from elman.compiler.schedule import Region
 from elman.kernels.cpu.arrays import Array, Arrays, Group, units
-from elman.kernels.cpu.integers import PairProducts
+from elman.kernels.cpu.brain import BrainProducts
+from elman.kernels.cpu.integers import IntegerProducts
 from elman.kernels.cpu.memory import (
     I64,
     POINTER,
@@ -83,7 +84,8 @@ class Tile:
         totals = self._starts()
         for place, group in enumerate(self.code.groups):
             if self.arrays.pairs:
-                PairProducts(self, group, place, self._panel(group)).add(totals)
+                kind = BrainProducts if self.arrays.storage == "brain" else IntegerProducts
+                kind(self, group, place, self._panel(group)).add(totals)
             else:
                 self._multiply(group, totals)
         if self._scales_later:

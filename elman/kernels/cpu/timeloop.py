@@ -16,7 +16,8 @@ from llvmlite import ir as _llvm_ir
 from elman.compiler.schedule import Region
 from elman.kernels.cpu.arrays import HEADER, Array, Arrays
 from elman.kernels.cpu.barrier import emit_barrier, emit_flush_to_zero, emit_restore
-from elman.kernels.cpu.integers import write_rounding
+from elman.kernels.cpu.brain import BrainRounding
+from elman.kernels.cpu.integers import IntegerRounding
 from elman.kernels.cpu.memory import I8, I64, POINTER, loop
 from elman.kernels.cpu.region import RegionWriter, write_reduction
 from elman.kernels.cpu.shapes import Shape, tile_shape
@@ -67,8 +68,9 @@ def write_kernel(arrays: Arrays, target: Target, *, double: bool) -> str:
             whole = part.size >= shape.width
             full = writer.write(tail=False) if whole else None
             tail = writer.write(tail=True) if uneven else None
+            rounding = BrainRounding if arrays.storage == "brain" else IntegerRounding
             before = tuple(
-                write_rounding(module, arrays, number, place, shape)
+                rounding(module, arrays, number, place, shape).function
                 for place in range(len(arrays.groups[number]) if arrays.pairs else 0)
             )
             parts.append(Part(shape.panels(part.size), part.size, full or tail, tail, before))

@@ -167,6 +167,8 @@ class Work:
                 room = torch.empty(2, self.layout.batch, kernel.padded(array.size),
                                    dtype=kernel.dtype)  # fmt: skip
                 arrays[name] = room
+            elif array.kind == "scratch":
+                arrays[name] = kernel.rooms(array, threads, self.layout.batch)
             elif array.kind == "sum":
                 arrays[name] = torch.zeros(threads, kernel.padded(array.size), dtype=kernel.dtype)
         kernel.run(
