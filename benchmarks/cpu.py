@@ -129,7 +129,7 @@ def _low(kind: str, batch: int, steps: int, hidden: int) -> Calls:
     return {
         **speed.both_ways("torch", lambda: theirs(x)[0]),
         **speed.both_ways("torch autocast", lambda: low(theirs)),
-        **speed.both_ways("elman bfloat16", lambda: low(ours)),
+        **speed.both_ways("elman", lambda: low(ours)),
     }
 
 

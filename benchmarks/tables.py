@@ -20,6 +20,8 @@ from elman.diagnostics.speed import Ratio
 PEERS = {
     ("padded", "torch"): "torch.nn",
     ("ragged", "torch"): "torch.nn on a PackedSequence",
+    ("bfloat16", "torch"): "torch.nn in float32",
+    ("bfloat16", "torch autocast"): "torch.nn in bfloat16",
     ("custom", "loop"): "a loop in torch",
     ("custom", "scan"): "a parallel scan in torch",
     ("compiled", "compiled"): "torch.compile of a loop",
@@ -28,6 +30,7 @@ PEERS = {
     ("step", "onnxruntime"): "onnxruntime",
 }
 PARTS = {"padded": ", padded", "ragged": ", ragged", "step": ", one step of one row"}
+PARTS |= {"bfloat16": ", padded, in bfloat16"}
 CELLS, SCANS = "cells of one's own", "minGRU, RG-LRU, 4096 steps"
 SETS = {"imdb": "IMDB", "trec": "TREC, 6 classes", "trec50": "TREC, 50 classes"}
 SETS |= {"snips": "Snips intents", "waimai": "waimai (Chinese)"}

@@ -49,11 +49,13 @@ def generate(
     if samples < 1:
         raise ConfigError(f"got {samples}, wanted 1 sample or more.", where="--samples")
     constrained = matching is not None or acrostic is not None
-    if beam is not None and (stop or forbid or require or constrained):
+    if (beam is not None or chat) and (stop or forbid or require or constrained):
         raise ConfigError(
-            "--beam searches without constraints.",
-            hint="Leave out --stop, --forbid, --require, --matching and --acrostic, or --beam.",
+            "--beam and --chat write without constraints.",
+            hint="Leave out --stop, --forbid, --require, --matching and --acrostic.",
         )
+    if chat and (prompt or weights or beam is not None):
+        raise ConfigError("--chat takes no --prompt, --weights or --beam.", where="--chat")
     if chat:
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
         sampling["repetition_penalty"] = repetition_penalty

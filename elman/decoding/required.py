@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from elman.decoding.sampling import Scores
-from elman.errors import ConfigError
+from elman.errors import ConfigError, DataError
 
 
 class Required:
@@ -36,14 +36,15 @@ class Required:
             )
         self._open = {text: list(tokens) for text, tokens in strings.items()}
         self._writing: list[int] = []
+        self._begun: dict[str, list[int]] = {}  # the string of `_writing`
         self._length, self._room = length, length - needed
 
     def missing(self, text: str) -> bool:
         """Whether the text may not end yet."""
-        return bool(self._writing) or any(string not in text for string in self._open)
+        return any(string not in text for string in (*self._open, *self._begun))
 
     def forced(
-        self, text: str, left: int, logs: Scores, allowed: Callable[[int], bool]
+        self, text: str, left: int, logs: Scores, allowed: Callable[[str | int], bool]
     ) -> int | None:
         """The token that has to come now, if one has to.
 
@@ -51,10 +52,15 @@ class Required:
             text: what is written so far.
             left: tokens that may still be written.
             logs: log-probabilities of the next token.
-            allowed: whether a token may come, for other reasons.
+            allowed: whether a string or a token may come, for other reasons.
+
+        Raises:
+            DataError: a string has to come now, and may not.
         """
-        if self._writing:
+        if self._writing and allowed(self._writing[0]):
             return self._writing.pop(0)
+        self._open |= self._begun  # it is written now, or cannot go on here
+        self._begun, self._writing = {}, []
         missing = {string: ids for string, ids in self._open.items() if string not in text}
         if not missing:
             return None
@@ -62,8 +68,16 @@ class Required:
         string = max(missing, key=lambda string: logs[missing[string][0]])
         first, *rest = missing[string]
         share = max(0, room) / max(1, self._room)
-        if room > 0 and (math.exp(logs[first]) < share * share or not allowed(first)):
+        fits = allowed(first) and allowed(string)
+        if room > 0 and (math.exp(logs[first]) < share * share or not fits):
             return None
-        del self._open[string]
+        if not fits:
+            raise DataError(
+                f"{string!r} is required and has to begin now, and the constraints exclude it "
+                f"after {text[-40:]!r}.",
+                hint="Loosen --forbid, --matching or --acrostic. Strings are written in time for "
+                "--length: let it be that of the text that an expression describes.",
+            )
+        self._begun = {string: self._open.pop(string)}
         self._writing = rest
         return first

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from elman.errors import ConfigError, ShapeError
 from elman.nn.dropout import SharedDropout
+from elman.nn.norm import Norm
 
 Memory = tuple[Tensor, Tensor, Tensor]
 """Keys and values of the last `window - 1` steps, `(window - 1, batch, size)` each, and how many
@@ -43,7 +44,7 @@ class WindowAttention(nn.Module):
         if window < 1:
             raise ConfigError(f"got {window}, wanted a window of 1 step or more.", where="window")
         self.size, self.window = size, window
-        self.norm = nn.RMSNorm(size)
+        self.norm = Norm(size)
         self.enter = nn.Linear(size, 3 * size, bias=False)
         self.leave = nn.Linear(size, size, bias=False)
         nn.init.zeros_(self.leave.weight)

@@ -24,6 +24,7 @@ from elman.cells import Cell
 from elman.compiler import analyse
 from elman.errors import ShapeError
 from elman.nn.dropout import SharedDropout
+from elman.nn.norm import Norm
 from elman.nn.pooling import real_steps
 from elman.nn.recurrent import Recurrent
 
@@ -111,7 +112,7 @@ class DeepBlock(nn.Module):
         gated = analyse(step).kind != "matmul"
         width = -(-3 * size // 2) if gated else size
         inner = -(-int(expansion * size) // 8) * 8
-        self.norm = nn.RMSNorm(size)
+        self.norm = Norm(size)
         self.enter = nn.Linear(size, width, bias=False) if gated else None
         self.gate = nn.Linear(size, width, bias=False) if gated else None
         self.convolution = CausalConvolution(width, convolution) if convolution > 1 else None
@@ -126,7 +127,7 @@ class DeepBlock(nn.Module):
         )
         self.bidirectional = bidirectional
         self.leave = nn.Linear(width * (2 if bidirectional else 1), size, bias=False)
-        self.feed_norm = nn.RMSNorm(size)
+        self.feed_norm = Norm(size)
         self.feed_in = nn.Linear(size, 2 * inner, bias=False)
         self.feed_out = nn.Linear(inner, size, bias=False)
         self.drop = SharedDropout(dropout)
@@ -200,7 +201,7 @@ class Deep(nn.Module):
             )
             for _ in range(depth)
         )
-        self.norm = nn.RMSNorm(size)
+        self.norm = Norm(size)
 
     def forward(
         self,

@@ -22,14 +22,18 @@ def linear_cross_entropy(
 ) -> Tensor:
     """The sum over steps of `shares` times the nats of `targets`, a number.
 
-    Under autocast the products are of the lower precision; what is summed is not.
+    Under autocast the products are of the lower precision; what is summed is not. It can be
+    differentiated once.
 
     Args:
         features: `(N, H)`.
         weight: `(V, H)`.
         bias: `(V,)`, or None.
         targets: `(N,)` numbers below V.
-        shares: `(N,)`, what each step counts for.
+        shares: `(N,)` in float32, or float64 with such weights, what each step counts for.
+
+    Raises:
+        RuntimeError: the sizes do not fit, or a gradient of the gradient is asked for.
     """
     found: Any = _LinearCrossEntropy.apply(features, weight, bias, targets, shares)
     return found
@@ -56,7 +60,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *upstream: Tensor
     ) -> tuple[Tensor | None, ...]:
-        found = (None if g is None else g * upstream[0] for g in ctx.gradients)
+        factor = ctx.most * upstream[0]
+        pairs = zip(ctx.gradients, ctx.dtypes, strict=True)
+        found = (None if g is None else (g * factor).to(dtype) for g, dtype in pairs)
         return (*found, None, None)
 
 
@@ -67,13 +73,18 @@ def _summed(
     shares: Tensor,
     dtype: torch.dtype,
 ) -> Tensor:
-    """The sum; its gradients stay in `ctx`."""
+    """The sum; its gradients stay in `ctx`, by the largest share.
+
+    Slopes of 16 bits would vanish if they were as small as a step's share of a large batch.
+    """
     features, weight, bias = given
     learn = any(ctx.needs_input_grad[:3])
-    to_features = torch.empty_like(features) if learn else None
+    to_features = torch.empty_like(features, dtype=weight.dtype) if learn else None
     to_weight = torch.zeros_like(weight) if learn else None
     to_bias = torch.zeros_like(bias) if learn and bias is not None else None
-    total = shares.new_zeros((), dtype=torch.float64)
+    total = weight.new_zeros(())
+    shares = shares.to(weight.dtype)
+    most = shares.abs().amax().clamp(min=torch.finfo(weight.dtype).tiny)
     matrix = weight.to(dtype)
     count = max(1, _AT_ONCE // len(weight))
     for begin in range(0, len(features), count):
@@ -88,6 +99,7 @@ def _summed(
         total += ((sums.log() - theirs) * share).sum()
         if to_features is None or to_weight is None:
             continue
+        share = share / most
         scores *= (share / sums)[:, None]
         scores.scatter_add_(1, wanted, -share[:, None])
         slopes = scores.to(dtype)
@@ -98,5 +110,6 @@ def _summed(
             to_weight += torch.mm(slopes.T, x)
         if to_bias is not None:
             to_bias += scores.sum(dim=0)
-    ctx.gradients = (to_features, to_weight, to_bias)
-    return total.to(weight.dtype)
+    ctx.gradients, ctx.most = (to_features, to_weight, to_bias), most
+    ctx.dtypes = (features.dtype, weight.dtype, weight.dtype)
+    return total

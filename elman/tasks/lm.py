@@ -287,9 +287,8 @@ class LanguageModel:
         tied = self.config.model.tied
         tied = level not in ("char", "byte") if tied is None else tied
         tied = tied if before is None else before.network.tied
-        network = LanguageNetwork(
-            self.config.model, self._recurrence(), made.tokeniser.size, tied=tied
-        )
+        form = self.config.model if before is None else before.network.config
+        network = LanguageNetwork(form, self._recurrence(), made.tokeniser.size, tied=tied)
         if before is not None:
             network.load_state_dict(before.network.state_dict())
         floor = None if made.floor is None else (made.floor.name, made.floor.model)

@@ -48,7 +48,8 @@ class LmModelConfig(Section):
         default=None, description="one matrix for embedding and softmax; null: by words, yes"
     )
     softmax: Literal["auto", "full", "adaptive"] = Field(
-        default="auto", description="adaptive (Grave et al. 2017) above 20 000 tokens"
+        default="auto",
+        description="adaptive (Grave et al. 2017): above 50 000 tokens, unless they are tied",
     )
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     init: str | dict[str, Any] | None = Field(default="orthogonal+forget_bias")
@@ -134,7 +135,6 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "model.depth": 3,
         "model.outputs": "last",
         "model.tied": True,
-        "model.softmax": "full",
         "model.embedding_dropout": 0.1,
         "model.input_dropout": 0.4,
         "model.layer_dropout": 0.25,

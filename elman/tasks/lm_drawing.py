@@ -63,6 +63,7 @@ class Drawing:
         tokeniser: of the model.
         prompt: tokens before the text; they count for the penalty on repetition.
         boundary: the token that ends a text.
+        random: what draws; by default a new generator of the seed.
 
     Attributes:
         written: the text so far.
@@ -72,11 +73,16 @@ class Drawing:
     """
 
     def __init__(
-        self, wanted: Wanted, tokeniser: Tokeniser, prompt: list[int], boundary: int
+        self,
+        wanted: Wanted,
+        tokeniser: Tokeniser,
+        prompt: list[int],
+        boundary: int,
+        random: np.random.Generator | None = None,
     ) -> None:
         self.written = Written(tokeniser, prompt)
         self._wanted, self._boundary, self._unknown = wanted, boundary, tokeniser.unknown_id
-        self._random = np.random.default_rng(wanted.seed)
+        self._random = random or np.random.default_rng(wanted.seed)
         self._required = _required(wanted, tokeniser)
         self._left = wanted.length
 
@@ -92,17 +98,21 @@ class Drawing:
         self._left -= 1
         if token is None:
             token = self._drawn(scores)
-        elif not self._fits(token):
-            raise self._nothing_fits()
         return token, float(logs[token])
 
     def add(self, token: int) -> str:
         """Writes the token; what it adds to the text."""
         return self.written.add(token)
 
-    def _fits(self, token: int) -> bool:
-        rules = self._wanted.constraints
-        return not rules or rules.allows(self.written.text, self.written.piece(token))
+    def _fits(self, what: str | int) -> bool:
+        """Whether a string or a token may follow; none that stops before all is written."""
+        rules, stops, text = self._wanted.constraints, self._wanted.stops, self.written.text
+        piece = what if isinstance(what, str) else self.written.piece(what)
+        if stops and self._required.missing(text + piece):
+            tail = text[-max(map(len, stops)) :] + piece
+            if any(stop in tail for stop in stops):
+                return False
+        return not rules or rules.allows(text, piece)
 
     def _may_end(self) -> bool:
         text, wanted = self.written.text, self._wanted
@@ -139,9 +149,18 @@ class Drawing:
 def _required(wanted: Wanted, tokeniser: Tokeniser) -> Required:
     strings = {text: tokeniser.encode(text) for text in wanted.required}
     for text, tokens in strings.items():
-        if tokeniser.unknown_id in tokens:
+        written = Written(tokeniser)
+        for token in tokens:
+            written.add(token)
+        if tokeniser.unknown_id in tokens or text not in written.text:
             raise ConfigError(
-                f"the model cannot write {text!r}: its training text has no such token.",
+                f"the model cannot write {text!r}: its training text has no such tokens.",
+                where="require",
+            )
+        stop = next((stop for stop in wanted.stops if stop in text), None)
+        if stop is not None:
+            raise ConfigError(
+                f"the string {text!r} that the text must hold holds {stop!r}, which ends the text.",
                 where="require",
             )
     return Required(strings, wanted.length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as arrays
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from elman.cells import Cell
 from elman.data import Tokeniser, load_tokeniser
@@ -18,7 +19,7 @@ from elman.data.corpus import EncodedCorpus
 from elman.errors import RunError
 from elman.files import read_json, replacing, write_json
 from elman.tasks import run
-from elman.tasks.lm_config import LmConfig
+from elman.tasks.lm_config import LmConfig, LmModelConfig
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_text import Written
 from elman.tasks.lm_training import token_losses
@@ -73,6 +74,15 @@ class FittedText:
         return files
 
 
+def form_of(config: LmModelConfig, weights: Mapping[str, Tensor]) -> LmModelConfig:
+    """The settings with what the weights say of their own form, which defaults may change."""
+    adaptive = any(name.startswith("adaptive.") for name in weights)
+    form: dict[str, Any] = {"softmax": "adaptive" if adaptive else "full"}
+    if adaptive:
+        form["tied"] = False
+    return config.model_copy(update={**form, "embedding": weights["embedding.weight"].shape[1]})
+
+
 def load_text(folder: Path, config: LmConfig, cell: Cell) -> FittedText:
     """The language model in a run directory whose files have been verified.
 
@@ -81,8 +91,11 @@ def load_text(folder: Path, config: LmConfig, cell: Cell) -> FittedText:
     """
     facts = read_json(folder / MODEL)
     try:
-        network = LanguageNetwork(config.model, cell, facts["vocabulary"], tied=facts["tied"])
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        weights = load_file(folder / WEIGHTS)
+        network = LanguageNetwork(
+            form_of(config.model, weights), cell, facts["vocabulary"], tied=facts["tied"]
+        )
+        network.load_state_dict(weights)
         floor = None
         if facts["floor"] is not None:
             kept = arrays.load_file(folder / FLOOR)

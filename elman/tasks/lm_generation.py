@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class Reader:
 
 
 def _numbers(scores: Tensor) -> Scores:
-    return scores.cpu().numpy().astype(np.float64)
+    return scores.cpu().double().numpy()  # numpy has no bfloat16, which autocast gives
 
 
 def _read(network: LanguageNetwork, ids: Sequence[int]) -> tuple[Tensor, Any]:
@@ -109,16 +109,14 @@ class Chat:
     def __init__(self, network: LanguageNetwork, tokeniser: Tokeniser, wanted: Wanted) -> None:
         self.tokeniser, self.wanted = tokeniser, wanted
         self._reader = Reader(network)
-        self._turns = 0
+        self._random = np.random.default_rng(wanted.seed)
         self._scores = self._reader.read([0])
 
     def reply(self, text: str) -> Iterator[Token]:
         """The tokens of the answer to a turn."""
         for token in self.tokeniser.encode(" ".join(text.split()) + "\n"):
             self._scores = self._reader.next(token)
-        seed = (self.wanted.seed + self._turns) % 2**63
-        self._turns += 1
-        drawing = Drawing(replace(self.wanted, seed=seed), self.tokeniser, [], 0)
+        drawing = Drawing(self.wanted, self.tokeniser, [], 0, self._random)
         for _ in range(self.wanted.length):
             token, log = drawing.next(self._scores)
             if token == 0:
@@ -143,7 +141,7 @@ def generate(
 
     Raises:
         DataError: the constraints leave no token. ConfigError: a string that is required cannot
-            be written.
+            be written, or holds a string that ends the text.
     """
     drawing = Drawing(wanted, tokeniser, list(prompt), boundary)
     reader = Reader(network, weights=weights)

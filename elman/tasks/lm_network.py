@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.cells import Cell
+from elman.errors import ConfigError
 from elman.nn import EmbeddingDropout, Recurrent, SharedDropout, WindowAttention
 from elman.nn.block import Deep
 from elman.nn.cross_entropy import linear_cross_entropy
@@ -20,8 +21,10 @@ from elman.tasks.lm_config import LmModelConfig
 State = Any
 _CUTOFFS = (2000, 10_000, 50_000)
 """Where the adaptive softmax parts the tokens, the most frequent ones first."""
-_MANY = {"auto": 20_000, "adaptive": _CUTOFFS[0] + 1}
-"""Tokens above which it is used; a smaller vocabulary is cheaper as a whole."""
+_MANY = 50_000
+"""Tokens above which it is used unless the settings say."""
+_AT_ONCE = 1 << 22
+"""Scores that exist at a time."""
 _CHARACTER = 128
 
 
@@ -32,12 +35,15 @@ class LanguageNetwork(nn.Module):
         config: the settings.
         cell: the recurrence.
         vocabulary: the number of tokens V.
-        tied: whether embedding and softmax share their matrix; never with an adaptive softmax.
+        tied: whether embedding and softmax share their matrix, which an adaptive softmax does not.
+
+    Raises:
+        ConfigError: an adaptive softmax of few tokens, or one that shall share its matrix.
     """
 
     def __init__(self, config: LmModelConfig, cell: Cell, vocabulary: int, *, tied: bool) -> None:
         super().__init__()
-        adaptive = vocabulary > _MANY.get(config.softmax, vocabulary)
+        adaptive = is_adaptive(config, vocabulary)
         tied = tied and not adaptive
         self.config, self.vocabulary, self.tied = config, vocabulary, tied
         size = config.embedding or (config.hidden if tied else _CHARACTER)
@@ -80,7 +86,9 @@ class LanguageNetwork(nn.Module):
         """`(..., H)` -> scores `(..., V)`; log-probabilities where the softmax is adaptive."""
         if self.adaptive is not None:
             flat = features.reshape(-1, features.shape[-1])
-            return self.adaptive.log_prob(flat).reshape(*features.shape[:-1], self.vocabulary)
+            with torch.autocast(flat.device.type, enabled=False):
+                logs = self.adaptive.log_prob(flat.to(self.embedding.weight.dtype))
+            return logs.reshape(*features.shape[:-1], self.vocabulary)
         if not self.tied:
             return self.linear(features)
         if self.shrink is not None:
@@ -88,18 +96,23 @@ class LanguageNetwork(nn.Module):
         return functional.linear(features, self.embedding.weight, self.bias)
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Nats of each target, `(T, B)`."""
-        flat = features.reshape(-1, features.shape[-1])
+        """Nats of each target, `(T, B)`; scores of all tokens exist for some steps at a time."""
+        flat, wanted = features.reshape(-1, features.shape[-1]), targets.reshape(-1)
         if self.adaptive is not None:
-            return -self.adaptive(flat, targets.reshape(-1)).output.reshape(targets.shape)
-        scores = self.logits(flat)
-        found = functional.cross_entropy(scores, targets.reshape(-1), reduction="none")
-        return found.reshape(targets.shape)
+            with torch.autocast(flat.device.type, enabled=False):
+                found = self.adaptive(flat.to(self.embedding.weight.dtype), wanted)
+            return -found.output.reshape(targets.shape)
+        count, dtype = max(1, _AT_ONCE // self.vocabulary), self.embedding.weight.dtype
+        pieces = [
+            functional.cross_entropy(self.logits(part).to(dtype), marks, reduction="none")
+            for part, marks in zip(flat.split(count), wanted.split(count), strict=True)
+        ]
+        return torch.cat(pieces).reshape(targets.shape)
 
     def loss(self, features: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
         """Mean nats of the targets, of those that `counted` `(T, B)` marks where it is given."""
         marks = torch.ones_like(targets) if counted is None else counted
-        shares = marks.to(features.dtype) / marks.sum().clamp(min=1)
+        shares = marks.to(self.embedding.weight.dtype) / marks.sum().clamp(min=1)
         if self.adaptive is not None:
             return (self.losses(features, targets) * shares).sum()
         flat = features.reshape(-1, features.shape[-1])
@@ -118,6 +131,31 @@ class LanguageNetwork(nn.Module):
         """`(T, B)` tokens -> scores `(T, B, V)` for the next ones, and the state."""
         features, _, state = self.features(ids, state, resets)
         return self.logits(features), state
+
+
+def is_adaptive(config: LmModelConfig, vocabulary: int) -> bool:
+    """Whether frequent tokens have a softmax of their own (Grave et al. 2017).
+
+    Raises:
+        ConfigError: the settings ask for one that this vocabulary or tied matrices cannot have.
+    """
+    if config.softmax == "auto":
+        return vocabulary > _MANY and not config.tied
+    if config.softmax == "full":
+        return False
+    if config.tied:
+        raise ConfigError(
+            "an adaptive softmax has matrices of its own, which cannot be the embedding's.",
+            where="model.tied",
+            hint="Leave out model.tied, or set model.softmax to full.",
+        )
+    if vocabulary <= _CUTOFFS[0] + 1:
+        raise ConfigError(
+            f"got {vocabulary} tokens, wanted more than {_CUTOFFS[0] + 1} for an adaptive softmax.",
+            where="model.softmax",
+            hint="Set it to full, or to auto, which decides by the number of tokens.",
+        )
+    return True
 
 
 def attention_of(config: LmModelConfig, width: int) -> WindowAttention | None:

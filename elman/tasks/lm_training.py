@@ -12,6 +12,7 @@ from torch import Tensor
 
 from elman.data import Tokeniser
 from elman.data.corpus import EncodedCorpus, Window, Windows
+from elman.errors import RunError
 from elman.tasks.lm_config import LmConfig
 from elman.tasks.lm_drawing import Wanted
 from elman.tasks.lm_generation import generate
@@ -158,9 +159,20 @@ class LanguageTraining:
         return {str(k): tensor for k, tensor in enumerate(flat_state(self._state))}
 
     def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
-        """Goes on from a checkpoint."""
+        """Goes on from a checkpoint.
+
+        Raises:
+            RunError: its states are of another number of streams.
+        """
         if not tensors:
             return
+        rows, wanted = next(iter(tensors.values())).shape[-2], self._streams()
+        wanted //= self._config.training.devices
+        if rows != wanted:
+            raise RunError(
+                f"the checkpoint holds the states of {rows} streams a process, wanted {wanted}.",
+                hint="It is of another version of elman or of other data; train anew.",
+            )
         with torch.no_grad():
             ids = torch.zeros(1, next(iter(tensors.values())).shape[-2], dtype=torch.long)
             device = next(self.model.parameters()).device
@@ -180,7 +192,8 @@ def token_losses(
 ) -> np.ndarray:
     """Nats of each token but the first, `(N - 1,)`, the state carried through.
 
-    With several streams the text is cut into as many parts, each beginning without a context.
+    With S streams the text is cut into S equal parts, each beginning without a context, and
+    `(N - 1) // S * S` tokens are measured.
     """
     training = network.training
     network.eval()

@@ -26,7 +26,7 @@ from elman.decoding import (
     choose,
     filtered,
 )
-from elman.errors import ConfigError
+from elman.errors import ConfigError, DataError
 
 SCORES = np.array([2.0, 1.0, 0.5, -1.0, -3.0])
 
@@ -173,7 +173,8 @@ def test_required_strings_come_where_they_are_likely_and_in_time() -> None:
     assert _forced(early, "xx", 11, 0.9) == 1  # 8 of 10 are left: likely enough at 0.64
     assert _forced(fresh(), "xx", 11, 0.6) is None
     assert _forced(fresh(), "xx", 11, 0.9, allowed=False) is None
-    assert _forced(fresh(), "xx", 3, 0.9, allowed=False) == 1
+    with pytest.raises(DataError, match=r"'ab' is required and has to begin now.* after 'xx'"):
+        _forced(fresh(), "xx", 3, 0.9, allowed=False)
     there = fresh()
     assert _forced(there, "cab", 10, 0.99) is None and not there.missing("cab")
     with pytest.raises(ConfigError, match="3 tokens, more than its length of 2"):

@@ -67,16 +67,82 @@ def test_documents_begin_anew(options: dict[str, Any]) -> None:
     np.testing.assert_allclose(losses[edge:], token_losses(model, alone), atol=1e-5)
 
 
+def adaptive(vocabulary: int = 2500, **options: Any) -> LanguageNetwork:
+    config = LmConfig(model={"hidden": 8, "softmax": "adaptive", **options}).model
+    return LanguageNetwork(config, find("lstm"), vocabulary, tied=True)
+
+
 def test_an_adaptive_softmax_is_a_distribution() -> None:
-    config = LmConfig(model={"hidden": 8, "softmax": "adaptive"}).model
-    small, large = (LanguageNetwork(config, find("lstm"), size, tied=True) for size in (9, 2500))
-    assert small.adaptive is None and small.tied
-    assert large.adaptive is not None and not large.tied
-    features, targets = torch.randn(7, 8), torch.randint(2500, (7,))
-    logs = large.logits(features)
-    torch.testing.assert_close(logs.logsumexp(1), torch.zeros(7))
-    found = -logs.gather(1, targets[:, None])[:, 0]
-    torch.testing.assert_close(large.losses(features, targets), found)
+    model = adaptive()
+    assert model.adaptive is not None and not model.tied
+    features, targets = torch.randn(7, 2, 8), torch.randint(2500, (7, 2))
+    logs = model.logits(features)
+    torch.testing.assert_close(logs.logsumexp(2), torch.zeros(7, 2))
+    found = -logs.gather(2, targets[..., None])[..., 0]
+    torch.testing.assert_close(model.losses(features, targets), found)
+    torch.testing.assert_close(model.loss(features, targets), found.mean())
+    with pytest.raises(ConfigError, match="got 9 tokens, wanted more than 2001"):
+        adaptive(9)
+    with pytest.raises(ConfigError, match="matrices of its own"):
+        adaptive(tied=True)
+
+
+def test_a_run_says_itself_which_softmax_it_has(tmp_path: Path) -> None:
+    """Settings that leave it open mean what they meant when the run was trained."""
+    (tmp_path / "text.txt").write_text(TEXT)
+    task = LanguageModel(level="char", epochs=1, config={"model.hidden": 8, "batch.streams": 2})
+    task.fit(tmp_path / "text.txt")
+    assert task._fitted is not None
+    task._fitted.network = network = adaptive(embedding=16)
+    task.save(tmp_path / "run")
+    again = load(tmp_path / "run").network
+    assert again.adaptive is not None and again.embedding.weight.shape == (2500, 16)
+    ids = torch.randint(2500, (5, 2))
+    torch.testing.assert_close(again(ids)[0], network.eval()(ids)[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"stack": "deep", "cell": "minGRU"}, {"tied": True}])
+def test_16_bits_change_the_loss_little(options: dict[str, Any]) -> None:
+    model, ids = network(**options).eval(), torch.randint(9, (30, 40))
+
+    def found() -> tuple[torch.Tensor, ...]:
+        features, _, _ = model.features(ids[:-1])
+        loss = model.loss(features, ids[1:])
+        return loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))
+
+    whole = found()
+    with torch.autocast("cpu", torch.bfloat16):
+        low = found()
+        assert model.losses(model.features(ids[:-1])[0], ids[1:]).dtype == torch.float32
+    torch.testing.assert_close(low[0], whole[0], rtol=2e-3, atol=0)
+    for one, other in zip(low[1:], whole[1:], strict=True):
+        assert float((one - other).norm()) <= 0.05 * float(other.norm()) + 1e-6
+
+
+def test_an_adaptive_softmax_stays_whole_under_autocast() -> None:
+    model, targets = adaptive(), torch.randint(2500, (7, 2))
+    features = torch.randn(7, 2, 8)
+    wanted = model.losses(features, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model.losses(features, targets), wanted)
+        assert model.logits(features).dtype == torch.float32
+        assert model.loss(features.bfloat16(), targets).dtype == torch.float32
+
+
+@pytest.mark.parametrize("options", [{}, {"model.stack": "deep", "model.cell": "minGRU"}])
+def test_training_in_16_bits(options: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    config = {"model.hidden": 32, "batch.streams": 4, "batch.tbptt": 32, **options}
+    config["training.ema_decay"] = 0.9
+    found = []
+    for precision in ("32", "bf16"):
+        task = LanguageModel(
+            level="char", epochs=4, config={**config, "training.precision": precision}
+        )
+        result = task.fit(tmp_path / "text.txt", out=tmp_path / precision)
+        found.append(result.evaluation.metrics["nats"])
+    assert found[0] < 2 and found[1] == pytest.approx(found[0], abs=0.05)
+    assert len(task.generate("the", length=20)) == 20
 
 
 @pytest.mark.parametrize(("streams", "devices"), [(1, 1), (4, 2), (5, 3), (1, 2)])
@@ -304,8 +370,19 @@ def test_constraints_hold(run: Path) -> None:
         assert "mat" in text and "dog" in text and len(text) <= length
     with pytest.raises(ConfigError, match="cannot write '漢'"):
         task.generate("", required=["漢"])
-    with pytest.raises(DataError, match="exclude every token"):
+    with pytest.raises(DataError, match=r"'dog' is required .* exclude it"):
         task.generate("", length=3, required=["dog"], constraints=[Forbidden(("do",))])
+    for seed in range(5):  # a place where the whole string fits, not its first character alone
+        rule = Matching("([a-z]{4} ){4}")
+        text = task.generate("", length=20, required=["mat"], constraints=[rule], seed=seed)
+        assert "mat" in text and rule.finished(text)
+    for seed in range(5):
+        text = "".join(
+            t.text for t in task.generate("", required=["mat"], stops=[" "], seed=seed, stream=True)
+        )
+        assert "mat" in text and text.find(" ") in (-1, len(text) - 1)
+    with pytest.raises(ConfigError, match="ends the text"):
+        task.generate("", required=["a cat"], stops=["cat"])
     with pytest.raises(DataError, match="exclude every token"):
         task.generate("", length=5, constraints=[Matching("Z+")])
     with pytest.raises(DataError, match="knows nothing"):
@@ -341,6 +418,9 @@ def test_dialogues_count_only_replies(tmp_path: Path) -> None:
     assert result.evaluation.metrics["nats"] < 0.5  # what is said cannot be known, and is not asked
     talk = task.chat(temperature=0)
     assert "".join(t.text for t in talk.reply("hot")) == "cold"
+    first, second = task.chat(seed=1, temperature=9), task.chat(seed=2, temperature=9)
+    said = ["".join(t.text for t in one.reply("hot")) for one in (first, first, second)]
+    assert said[1] != said[2]  # the second turn of one seed is not the first of the next
 
 
 @pytest.mark.parametrize("preset", ["default", "char", "deep", "awd-lstm"])

@@ -19,6 +19,7 @@ from elman.kernels.cpu.vectors import Vectors
 ir: Any = _llvm_ir
 
 _LANES = 16
+_NAN = 0x7FC00000
 _NAME = "llvm.x86.avx512bf16.dpbf16ps.512"
 
 
@@ -44,7 +45,7 @@ def multiplies_brain(target: Target) -> bool:
 
 
 def upper_half(builder: Any, vectors: Vectors, values: Any) -> Any:
-    """Floats as 32-bit integers whose upper 16 bits are the nearest bfloat16."""
+    """Floats as 32-bit integers whose upper 16 bits are the nearest bfloat16; no NaN is lost."""
     wide = ir.VectorType(I32, vectors.lanes)
 
     def every(number: int) -> Any:
@@ -52,7 +53,8 @@ def upper_half(builder: Any, vectors: Vectors, values: Any) -> Any:
 
     bits = builder.bitcast(values, wide)
     odd = builder.and_(builder.lshr(bits, every(16)), every(1))
-    return builder.add(bits, builder.add(odd, every(0x7FFF)))
+    nearest = builder.add(bits, builder.add(odd, every(0x7FFF)))
+    return builder.select(builder.fcmp_unordered("uno", values, values), every(_NAN), nearest)
 
 
 def interleaved(builder: Any, vectors: Vectors, first: Any, second: Any) -> Any:

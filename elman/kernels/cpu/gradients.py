@@ -129,7 +129,7 @@ class Gradients:
         found: dict[str, Tensor] = {}
         if self.needs[f"operand.{k}"]:
             matrix = weight if rows is None else weight.index_select(0, rows)
-            found[f"operand.{k}"] = deltas @ matrix
+            found[f"operand.{k}"] = self._product(deltas, matrix)
         if self.needs[f"weight.{k}"]:
             found[f"weight.{k}"] = _restored(self._outers(deltas, [operand])[0], rows)
         if self.needs.get(f"bias.{k}"):
@@ -154,8 +154,18 @@ class Gradients:
                     rows = product[starts[var] : starts[var] + units(var)]
                     yield f"parameter.{name}", rows
 
+    @property
+    def _brain(self) -> bool:
+        return self.training.backward.storage == "brain"
+
+    def _product(self, deltas: Tensor, matrix: Tensor) -> Tensor:
+        """`(N, P)` times `(P, K)`; torch's own product of bfloat16 would round the sums too."""
+        if self._brain:
+            return outers(deltas.t().contiguous(), [matrix], brain=True)[0]
+        return deltas @ matrix
+
     def _outers(self, deltas: Tensor, operands: list[Tensor]) -> list[Tensor]:
-        return outers(deltas, operands, brain=self.training.backward.storage == "brain")
+        return outers(deltas, operands, brain=self._brain)
 
     def _values(self, operand: str) -> Tensor:
         """What a product multiplied, for all steps."""

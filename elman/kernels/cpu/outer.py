@@ -43,7 +43,11 @@ def outer(d: Tensor, x: Tensor) -> Tensor:
 
 
 def outers(d: Tensor, several: Sequence[Tensor], *, brain: bool = False) -> list[Tensor]:
-    """`outer` of one `d` and each `x`; `brain`: of float32 rounded to bfloat16."""
+    """`outer` of one `d`, `(N, P)`, and each `x`, `(N, K)`: `(P, K)` each.
+
+    With `brain` numbers, float32, are rounded to bfloat16 first; but not in products so small that
+    torch's own are taken.
+    """
     n, p = d.shape
     if n * p * sum(x.shape[1] for x in several) < _SMALL:
         return [d.t() @ x for x in several]
