@@ -136,6 +136,11 @@ def build(text: str, target: Target) -> tuple[tuple[str, ...], bytes]:
     module.triple = target.triple
     module.data_layout = str(machine.target_data)
     module.verify()
+    # Nothing is thrown through this code. Tables for it would be registered with libgcc, under a
+    # lock that a thread on its end may hold while another one forks: the child would wait for ever.
+    for function in module.functions:
+        if not function.is_declaration:
+            function.add_function_attribute("nounwind")
     # The code has its vectors and its unrolling already; looking for more only costs time.
     tuning = _binding.create_pipeline_tuning_options(speed_level=_SPEED)
     tuning.loop_vectorization = False

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import llvmlite.binding
 import pytest
 
 from elman.kernels.cpu import cache, target
@@ -280,3 +281,16 @@ def test_memory_can_be_copied_and_set(folder: Path) -> None:
     kinds = [ctypes.c_void_p] * 3 + [ctypes.c_int64]
     ctypes.CFUNCTYPE(None, *kinds)(library.address("use"))(*map(ctypes.addressof, rooms), 999)
     assert rooms[2].raw == b"\3" * 999 + b"\0"
+
+
+@pytest.mark.parametrize("host", [target.host(), target.restricted(128)])
+def test_no_tables_for_exceptions(host: target.Target) -> None:
+    """libgcc registers them under a lock; held at a fork, it stops the child's first new code."""
+    calls = (
+        "declare void @f()\ndefine internal void @g() noinline {\n  call void @f()\n  ret void\n}"
+    )
+    text = calls + "\ndefine void @h() {\n  call void @g()\n  call void @f()\n  ret void\n}"
+    names, code = cache.build(text, host)
+    assert names == ("h",)
+    sections = llvmlite.binding.ObjectFileRef.from_data(code).sections()
+    assert not [one.name() for one in sections if b"eh_frame" in (one.name() or b"")]
