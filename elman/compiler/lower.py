@@ -67,7 +67,11 @@ def lower(step: Step, *, inputs: bool = True) -> Step:
             values[equation.var] = build.copy(equation, values)
             continue
         x = Term(build, values[equation.args[0]], equation.where)
-        share = 1.0 / _length(equation.args[0].shape[0])
+        length = _length(equation.args[0].shape[0])
+        if equation.op == "norm" and length == 1:  # nothing is left of it, nor is there a gradient
+            values[equation.var] = (x - x).var
+            continue
+        share = 1.0 / length
         mean = x.apply("sum") * share
         if equation.op == "mean":
             values[equation.var] = mean.var

@@ -71,6 +71,14 @@ class EncodedCorpus:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def counts(self, vocabulary: int) -> np.ndarray:
+        """How often each number occurs, `(vocabulary,)`; read in pieces, as it may be a file."""
+        found = np.zeros(vocabulary, np.int64)
+        for begin in range(0, len(self.ids), _PIECE):
+            piece = self.ids[begin : begin + _PIECE]
+            found += np.bincount(piece, minlength=vocabulary)
+        return found
+
     @property
     def predicted(self) -> int:
         """Numbers that are predicted: all but the first boundary."""

@@ -39,6 +39,40 @@ def linear_cross_entropy(
     return found
 
 
+def sampled_cross_entropy(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    shares: Tensor,
+    *,
+    often: Tensor,
+    more: int,
+) -> Tensor:
+    """The same against some tokens only: the targets of all steps and `more` drawn evenly.
+
+    Each score is corrected by the chance that its token is among them, so that the best scores
+    are those of the whole cross-entropy (Bengio and Senécal 2008). What it costs does not grow
+    with V, and rare tokens still learn that they are not meant.
+
+    Args:
+        features, weight, bias, targets, shares: as for `linear_cross_entropy`.
+        often: `(V,)`, how often each token is expected among N targets.
+        more: tokens to draw; the draws are those of `torch.manual_seed`.
+    """
+    count = len(weight)
+    kept = torch.zeros(count, dtype=torch.bool, device=weight.device)
+    kept[targets] = True
+    kept[torch.randint(count, (more,), device=weight.device)] = True
+    tokens = kept.nonzero()[:, 0]
+    place = kept.cumsum(0) - 1
+    chance = -torch.expm1(-(often[tokens] + more / count))
+    offset = -chance.log().to(weight.dtype)
+    offset = offset if bias is None else bias.index_select(0, tokens) + offset
+    rows = weight.index_select(0, tokens)
+    return linear_cross_entropy(features, rows, offset, place[targets], shares)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(

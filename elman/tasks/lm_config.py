@@ -47,9 +47,13 @@ class LmModelConfig(Section):
     tied: bool | None = Field(
         default=None, description="one matrix for embedding and softmax; null: by words, yes"
     )
-    softmax: Literal["auto", "full", "adaptive"] = Field(
+    softmax: Literal["auto", "full", "sampled", "adaptive"] = Field(
         default="auto",
-        description="adaptive (Grave et al. 2017): above 50 000 tokens, unless they are tied",
+        description="sampled: training sees some tokens at a time (auto: of more than 8000); "
+        "adaptive: frequent tokens come first (Grave et al. 2017)",
+    )
+    samples: int = Field(
+        default=1024, ge=1, description="tokens that a sampled softmax draws beside a batch's own"
     )
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     init: str | dict[str, Any] | None = Field(default="orthogonal+forget_bias")

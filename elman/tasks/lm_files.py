@@ -76,11 +76,10 @@ class FittedText:
 
 def form_of(config: LmModelConfig, weights: Mapping[str, Tensor]) -> LmModelConfig:
     """The settings with what the weights say of their own form, which defaults may change."""
-    adaptive = any(name.startswith("adaptive.") for name in weights)
-    form: dict[str, Any] = {"softmax": "adaptive" if adaptive else "full"}
-    if adaptive:
-        form["tied"] = False
-    return config.model_copy(update={**form, "embedding": weights["embedding.weight"].shape[1]})
+    form: dict[str, Any] = {"embedding": weights["embedding.weight"].shape[1]}
+    if any(name.startswith("adaptive.") for name in weights):
+        form |= {"softmax": "adaptive", "tied": False}
+    return config.model_copy(update=form)
 
 
 def load_text(folder: Path, config: LmConfig, cell: Cell) -> FittedText:

@@ -15,14 +15,14 @@ from elman.cells import Cell
 from elman.errors import ConfigError
 from elman.nn import EmbeddingDropout, Recurrent, SharedDropout, WindowAttention
 from elman.nn.block import Deep
-from elman.nn.cross_entropy import linear_cross_entropy
+from elman.nn.cross_entropy import linear_cross_entropy, sampled_cross_entropy
 from elman.tasks.lm_config import LmModelConfig
 
 State = Any
 _CUTOFFS = (2000, 10_000, 50_000)
 """Where the adaptive softmax parts the tokens, the most frequent ones first."""
-_MANY = 50_000
-"""Tokens above which it is used unless the settings say."""
+_MANY = 8000
+"""Tokens above which training sees some at a time unless the settings say."""
 _AT_ONCE = 1 << 22
 """Scores that exist at a time."""
 _CHARACTER = 128
@@ -56,6 +56,8 @@ class LanguageNetwork(nn.Module):
         width = config.hidden if config.stack == "deep" else self.recurrent.output_size
         self.attention = attention_of(config, width)
         self.shrink = nn.Linear(width, size) if tied and width != size else None
+        many = config.softmax == "auto" and vocabulary > _MANY
+        self.samples = config.softmax == "sampled" or many
         self.adaptive: Any = None
         self.bias: nn.Parameter | None = None
         if adaptive:
@@ -109,8 +111,21 @@ class LanguageNetwork(nn.Module):
         ]
         return torch.cat(pieces).reshape(targets.shape)
 
-    def loss(self, features: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
-        """Mean nats of the targets, of those that `counted` `(T, B)` marks where it is given."""
+    def loss(
+        self,
+        features: Tensor,
+        targets: Tensor,
+        counted: Tensor | None = None,
+        shares_of_text: Tensor | None = None,
+    ) -> Tensor:
+        """Mean nats of the targets, for training.
+
+        Args:
+            features: `(T, B, H)`.
+            targets: `(T, B)` tokens.
+            counted: `(T, B)`, which targets count; None: all.
+            shares_of_text: `(V,)`, how frequent each token is; given, the softmax may be sampled.
+        """
         marks = torch.ones_like(targets) if counted is None else counted
         shares = marks.to(self.embedding.weight.dtype) / marks.sum().clamp(min=1)
         if self.adaptive is not None:
@@ -123,7 +138,11 @@ class LanguageNetwork(nn.Module):
             if self.tied
             else (self.linear.weight, self.linear.bias)
         )
-        return linear_cross_entropy(flat, weight, bias, targets.reshape(-1), shares.reshape(-1))
+        given = flat, weight, bias, targets.reshape(-1), shares.reshape(-1)
+        if shares_of_text is None or not self.samples:
+            return linear_cross_entropy(*given)
+        often = shares_of_text * targets.numel()
+        return sampled_cross_entropy(*given, often=often, more=self.config.samples)
 
     def forward(
         self, ids: Tensor, state: State = None, resets: Tensor | None = None
@@ -139,15 +158,13 @@ def is_adaptive(config: LmModelConfig, vocabulary: int) -> bool:
     Raises:
         ConfigError: the settings ask for one that this vocabulary or tied matrices cannot have.
     """
-    if config.softmax == "auto":
-        return vocabulary > _MANY and not config.tied
-    if config.softmax == "full":
+    if config.softmax != "adaptive":
         return False
     if config.tied:
         raise ConfigError(
             "an adaptive softmax has matrices of its own, which cannot be the embedding's.",
             where="model.tied",
-            hint="Leave out model.tied, or set model.softmax to full.",
+            hint="Leave out model.tied, or set model.softmax to full or sampled.",
         )
     if vocabulary <= _CUTOFFS[0] + 1:
         raise ConfigError(

@@ -96,6 +96,7 @@ class LanguageTraining:
         self._tokeniser = tokeniser
         self._train, self._valid, self._config = train, valid, config
         self._state: Any = None
+        self._frequencies: Tensor | None = None
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """All weights; biases and vectors without decay."""
@@ -122,7 +123,7 @@ class LanguageTraining:
         state = None if batch.first else self._state
         features, plain, state = self.model.features(batch.inputs, state, batch.resets)
         self._state = detached(state)
-        loss = self.model.loss(features, batch.targets, batch.counted)
+        loss = self.model.loss(features, batch.targets, batch.counted, self._shares(batch.targets))
         counted = batch.targets.numel() if batch.counted is None else int(batch.counted.sum())
         weight = float(max(1, counted))
         model = self._config.model
@@ -131,6 +132,16 @@ class LanguageTraining:
         if model.tar and len(plain) > 1:
             loss = loss + model.tar * (plain[1:] - plain[:-1]).square().mean()
         return loss, weight
+
+    def _shares(self, like: Tensor) -> Tensor | None:
+        """How frequent each token is in the text, for a sampled softmax."""
+        if not self.model.samples:
+            return None
+        if self._frequencies is None:
+            counts = self._train.counts(self.model.vocabulary)
+            self._frequencies = torch.from_numpy(counts / len(self._train)).float()
+        self._frequencies = self._frequencies.to(like.device)
+        return self._frequencies
 
     def validate(self) -> dict[str, float]:
         """Nats a token on the validation part, the state carried.

@@ -82,7 +82,9 @@ class TrainingConfig(BaseModel):
         default=None, ge=1, description="validations without improvement before training stops"
     )
     accumulate: int = Field(default=1, ge=1, description="batches per optimiser step and process")
-    precision: Literal["32", "bf16", "16"] = "32"
+    precision: Literal["auto", "32", "bf16", "16"] = Field(
+        default="32", description="of products; auto: bf16 where the processor or GPU multiplies it"
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     devices: int = Field(default=1, ge=1, description="processes that share each step")
     seed: int = Field(default=1, ge=0, lt=2**32)

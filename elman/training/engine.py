@@ -63,6 +63,7 @@ class Engine:
         self.parameters: list[nn.Parameter] = [
             parameter for group in self.optimiser.param_groups for parameter in group["params"]
         ]
+        self.precision = str(fabric.strategy.precision.precision).partition("-")[0]
         self.scaled = config.precision == "16"
 
     @property

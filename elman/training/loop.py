@@ -90,7 +90,7 @@ class Loop:
                 parameters=sum(p.numel() for p in self.engine.parameters),
                 device=str(self.engine.fabric.device),
                 devices=self.engine.world,
-                precision=self.config.precision,
+                precision=self.engine.precision,
                 minutes=self.config.minutes,
                 resumed=self.resumed,
             )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from elman.errors import ConfigError
+from elman.kernels.cpu.brain import multiplies_brain
+from elman.kernels.cpu.target import host
 from elman.training import random_state
 from elman.training.config import TrainingConfig
 from elman.training.emitter import Emitter
@@ -86,6 +88,15 @@ def accelerator(config: TrainingConfig) -> str:
     return "mps" if torch.backends.mps.is_available() and config.devices == 1 else "cpu"
 
 
+def precision(config: TrainingConfig) -> str:
+    """32, bf16 or 16: what "auto" means here."""
+    if config.precision != "auto":
+        return config.precision
+    kind = accelerator(config)
+    fast = multiplies_brain(host()) if kind == "cpu" else kind == "cuda"
+    return "bf16" if fast and (kind != "cuda" or torch.cuda.is_bf16_supported()) else "32"
+
+
 def build_fabric(config: TrainingConfig) -> Fabric:
     """Lightning Fabric for this process: device, precision and, among several, their strategy."""
     from lightning_fabric import Fabric
@@ -100,7 +111,7 @@ def build_fabric(config: TrainingConfig) -> Fabric:
             accelerator=accelerator(config),
             devices=devices,
             strategy="ddp" if config.devices > 1 else "auto",
-            precision=_PRECISIONS[config.precision],  # pyright: ignore[reportArgumentType]
+            precision=_PRECISIONS[precision(config)],  # pyright: ignore[reportArgumentType]
             plugins=[LightningEnvironment()],
         )
         fabric.launch()

@@ -62,7 +62,9 @@ def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", sorted(catalogue()))
 def test_the_catalogue_agrees(name: str) -> None:
     found = check_cell(
-        catalogue()[name], sizes=(1, 7, 16, 33, 64, 100, 257), hyperparameters=HYPER.get(name)
+        catalogue()[name],
+        sizes=(1, 7, 8, 16, 33, 64, 100, 257),
+        hyperparameters=HYPER.get(name),
     )
     assert found.good, str(found)
 

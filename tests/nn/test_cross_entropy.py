@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.nn import cross_entropy
-from elman.nn.cross_entropy import linear_cross_entropy
+from elman.nn.cross_entropy import linear_cross_entropy, sampled_cross_entropy
 
 
 def _given(dtype: torch.dtype = torch.float64, bias: bool = True) -> list[Tensor | None]:
@@ -67,3 +67,40 @@ def test_lower_precision_is_for_the_products_alone(
     for one, other in zip(left, right, strict=True):
         assert one.dtype == other.dtype
         assert float((one.float() - other.float()).norm() / other.float().norm()) < 0.02
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_sample_of_all_tokens_is_the_whole(bias: bool) -> None:
+    given = _given(bias=bias)
+    learnt = [one for one in given if one is not None]
+    targets, shares = torch.randint(11, (23,)), torch.rand(23, dtype=torch.float64)
+    wanted = _plain(*given, targets, shares)  # type: ignore[arg-type]
+    found = sampled_cross_entropy(*given, targets, shares, often=torch.zeros(11), more=3000)  # type: ignore[arg-type]
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+    left, right = (torch.autograd.grad(one, learnt) for one in (found, wanted))
+    for one, other in zip(left, right, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_a_sample_learns_the_frequencies() -> None:
+    """Without anything else to see, the best scores are the logarithms of the frequencies."""
+    torch.manual_seed(0)
+    frequencies = 1 / torch.arange(1, 201, dtype=torch.float64)
+    frequencies /= frequencies.sum()
+    bias = torch.zeros(200, dtype=torch.float64, requires_grad=True)
+    steps, features, weight = 64, torch.ones(64, 1).double(), torch.zeros(200, 1).double()
+    shares = torch.full((steps,), 1 / steps, dtype=torch.float64)
+    optimiser = torch.optim.Adam([bias], lr=0.05)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.001, 4000)
+    for _ in range(4000):
+        targets = torch.multinomial(frequencies, steps, replacement=True)
+        loss = sampled_cross_entropy(
+            features, weight, bias, targets, shares, often=frequencies * steps, more=8
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    found = bias.detach().softmax(0)
+    assert float((found.log() - frequencies.log()).abs().max()) < 0.5
+    assert float((frequencies * (frequencies / found).log()).sum()) < 0.01  # nats above the best

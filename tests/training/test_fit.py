@@ -12,6 +12,8 @@ from torch import Tensor
 from training_tiny import Tiny, TinyBatch, same, weights
 
 from elman.errors import ConfigError, RunError, TrainingError
+from elman.kernels.cpu.brain import multiplies_brain
+from elman.kernels.cpu.target import host
 from elman.training import (
     Event,
     Finished,
@@ -181,10 +183,15 @@ def test_a_budget_that_is_not_needed_changes_no_weight() -> None:
         assert torch.equal(budgeted.net.state_dict()[name], value)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "16"])
+@pytest.mark.parametrize("precision", ["bf16", "16", "auto"])
 def test_other_precisions_train(precision: Any) -> None:
-    tiny = Tiny(dropout=0.0)
-    history = fit(tiny, TrainingConfig(epochs=8, lr=0.02, precision=precision))
+    tiny, told = Tiny(dropout=0.0), list[Event]()
+    config = TrainingConfig(epochs=8, lr=0.02, precision=precision, device="cpu")
+    history = fit(tiny, config, on_event=told.append)
+    (started,) = [event for event in told if isinstance(event, Started)]
+    fast = "bf16" if multiplies_brain(host()) else "32"
+    # Fabric has no 16-bit floats with five bits of exponent on the processor.
+    assert started.precision == (fast if precision == "auto" else "bf16")
     assert history.best is not None
     assert history.best < history.validations[0].metrics["loss"]
     assert tiny.net.first.weight.dtype == torch.float32
