@@ -60,11 +60,16 @@ def _round() -> bool:
         return _forked()
     if way < 0.2:
         found: list[bool] = []
+        before = _threads()
         callers = [threading.Thread(target=lambda: found.append(_compare())) for _ in range(3)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
+        # Python's join does not wait for the thread's last breath, in which MKL frees its memory: a
+        # fork at that moment leaves the child with MKL's lock held, and torch's products hang.
+        while _threads() > before:
+            time.sleep(0.001)
         return len(found) == 3 and all(found)
     return _compare()
 
@@ -98,9 +103,17 @@ def _random_trial() -> Trial:
     )
 
 
+def _threads() -> int:
+    return int(_status("Threads"))
+
+
 def _megabytes() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
+    return int(_status("VmRSS")) / 1024
+
+
+def _status(name: str) -> str:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":

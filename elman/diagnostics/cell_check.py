@@ -278,11 +278,11 @@ def _unavoidable(
 ) -> dict[str, float]:
     """What a result may be off by because the equations themselves magnify rounding.
 
-    Twice what they are off by in float32, operator by operator, the most of some runs on nearly
-    the same numbers, scaled to `dtype`: the phase of a time over a short period, say, a sum of
-    inputs of 1e4, or the gradient of one number to which large terms nearly cancel out.
+    Four times what they are off by in float32, operator by operator, the most of some runs on
+    nearly the same numbers, scaled to `dtype`: the phase of a time over a short period, say, a
+    sum of inputs of 1e4, or the gradient of one number to which large terms nearly cancel out.
     """
-    scale = 2 * torch.finfo(dtype).eps / torch.finfo(torch.float32).eps
+    scale = 4 * torch.finfo(dtype).eps / torch.finfo(torch.float32).eps
     most: dict[str, float] = {}
     for nudge in range(_NUDGES):
         short, long = (

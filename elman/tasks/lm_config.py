@@ -49,7 +49,7 @@ class LmModelConfig(Section):
     )
     softmax: Literal["auto", "full", "sampled", "adaptive"] = Field(
         default="auto",
-        description="sampled: training sees some tokens at a time (auto: of more than 8000); "
+        description="sampled: training sees some tokens at a time (auto: of more than 50 000); "
         "adaptive: frequent tokens come first (Grave et al. 2017)",
     )
     samples: int = Field(

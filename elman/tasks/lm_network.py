@@ -21,7 +21,7 @@ from elman.tasks.lm_config import LmModelConfig
 State = Any
 _CUTOFFS = (2000, 10_000, 50_000)
 """Where the adaptive softmax parts the tokens, the most frequent ones first."""
-_MANY = 8000
+_MANY = 50_000
 """Tokens above which training sees some at a time unless the settings say."""
 _AT_ONCE = 1 << 22
 """Scores that exist at a time."""

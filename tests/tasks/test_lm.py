@@ -129,6 +129,19 @@ def test_an_adaptive_softmax_stays_whole_under_autocast() -> None:
         assert model.loss(features.bfloat16(), targets).dtype == torch.float32
 
 
+def test_a_sampled_softmax_learns_nearly_the_same(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    config = {"model.hidden": 32, "batch.streams": 4, "batch.tbptt": 32, "model.samples": 2,
+              "training.ema_decay": 0.9}  # fmt: skip
+    found = []
+    for softmax in ("full", "sampled"):
+        task = LanguageModel(level="char", epochs=6, config={**config, "model.softmax": softmax})
+        result = task.fit(tmp_path / "text.txt", out=tmp_path / softmax)
+        assert task.network.samples == (softmax == "sampled")
+        found.append(result.evaluation.metrics["nats"])
+    assert found[0] < 1.7 and found[1] == pytest.approx(found[0], abs=0.1)
+
+
 @pytest.mark.parametrize("options", [{}, {"model.stack": "deep", "model.cell": "minGRU"}])
 def test_training_in_16_bits(options: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
