@@ -205,30 +205,13 @@ def outcome(
 
     With a `nudge` what goes in differs in its last digits.
     """
-    random, other = (torch.Generator().manual_seed(one) for one in (seed, nudge))
-
-    def draw(*shape: int, scale: float = 1.0) -> Tensor:
-        return _short(torch.randn(shape, generator=random, dtype=torch.float64) * scale)
-
+    random = torch.Generator().manual_seed(seed)
     layout = Layout(trial.lengths)
-    given: dict[str, Tensor] = {}
-    for parameter in step.parameters:
-        shape = dimensions(parameter.var.shape, sizes)
-        scale = 0.5 / math.sqrt(shape[1]) if len(shape) > 1 else 0.3
-        given[parameter.name] = draw(*shape, scale=scale)
-    for entry in step.inputs:
-        value = draw(layout.total, *dimensions(entry.var.shape, sizes))
-        value = _short(value.abs() * 5) if entry.name == "t" else value  # time stamps
-        given[entry.name] = _short(value * 1e4) if trial.extreme else value
-    for prefix in ("initial", "fresh"):
-        for state in step.states:
-            shape = (layout.batch, *dimensions(state.var.shape, sizes))
-            noise = draw(*shape, scale=0.3) * float(state.initial == 0)
-            given[f"{prefix} {state.name}"] = _short(noise + state.initial)
+    given = _drawn(step, sizes, trial, random)
     if nudge:
+        other = torch.Generator().manual_seed(nudge)
         for name, value in given.items():
-            noise = torch.randn(value.shape, generator=other, dtype=torch.float64)
-            given[name] = _short(value * (1 + 1e-6 * noise))
+            given[name] = _short(value * (1 + 1e-6 * _normal(value.shape, other)))
     leaves = {name: value.to(dtype).requires_grad_() for name, value in given.items()}
     resets = torch.rand(layout.total, generator=random) < 0.2 if trial.resets else None
     streams = {i.name: _strided(leaves[i.name], trial.strided) for i in step.inputs}
@@ -252,13 +235,39 @@ def outcome(
         return {name: value.detach().double() for name, value in results.items()}
     loss = torch.zeros((), dtype=dtype)
     for value in results.values():
-        weight = draw(*value.shape).to(dtype)
+        weight = _short(_normal(value.shape, random)).to(dtype)
         loss = loss + (torch.where(torch.isfinite(value), value, 0) * weight).sum()
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
         found = torch.zeros_like(leaf) if gradient is None else gradient
         results[f"the gradient of {name}"] = found
     return {name: value.detach().double() for name, value in results.items()}
+
+
+def _drawn(
+    step: Step, sizes: Mapping[str, int], trial: Trial, random: torch.Generator
+) -> dict[str, Tensor]:
+    """Random parameters, inputs and states, by name."""
+    layout = Layout(trial.lengths)
+    given: dict[str, Tensor] = {}
+    for parameter in step.parameters:
+        shape = dimensions(parameter.var.shape, sizes)
+        scale = 0.5 / math.sqrt(shape[1]) if len(shape) > 1 else 0.3
+        given[parameter.name] = _short(_normal(shape, random) * scale)
+    for entry in step.inputs:
+        value = _normal((layout.total, *dimensions(entry.var.shape, sizes)), random)
+        value = value.abs() * 5 if entry.name == "t" else value  # time stamps
+        given[entry.name] = _short(value * 1e4 if trial.extreme else value)
+    for prefix in ("initial", "fresh"):
+        for state in step.states:
+            shape = (layout.batch, *dimensions(state.var.shape, sizes))
+            noise = _normal(shape, random) * 0.3 * float(state.initial == 0)
+            given[f"{prefix} {state.name}"] = _short(noise + state.initial)
+    return given
+
+
+def _normal(shape: Sequence[int], random: torch.Generator) -> Tensor:
+    return torch.randn(tuple(shape), generator=random, dtype=torch.float64)
 
 
 def _short(value: Tensor) -> Tensor:
