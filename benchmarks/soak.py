@@ -86,12 +86,13 @@ def _compare() -> bool:
     cell = random.choice(CELLS)
     trial = random.choice([*TRIALS, _random_trial()])
     dtype = random.choice([torch.float32, torch.float64])
+    size, seed = random.choice(SHAPES), random.randrange(3)
     found = check_cell(
-        cell, sizes=(random.choice(SHAPES),), backends=["cpu"], dtypes=[dtype], trials=[trial],
-        seed=random.randrange(3),
-    )  # fmt: skip
+        cell, sizes=(size,), backends=["cpu"], dtypes=[dtype], trials=[trial], seed=seed
+    )
     if not found.good:
-        print(found, file=sys.stderr, flush=True)
+        again = f"{cell.name}, sizes=({size},), dtypes=[{dtype}], trials=[{trial}], seed={seed}"
+        print(found, f"again: check_cell({again})", sep="\n", file=sys.stderr, flush=True)
     return found.good
 
 

@@ -38,6 +38,7 @@ from elman.tasks.settings import layered
 from elman.training import Event, fit, notes_to
 
 OnEvent = Callable[[Event], None]
+_TIED = 1000  # tokens from which on embedding and softmax share their matrix
 
 
 @dataclass(frozen=True)
@@ -283,9 +284,8 @@ class LanguageModel:
 
     def _build(self, made: PreparedText, before: LanguageModel | None) -> FittedText:
         torch.manual_seed(self.config.training.seed)
-        level = getattr(made.tokeniser, "level", "char")
         tied = self.config.model.tied
-        tied = level not in ("char", "byte") if tied is None else tied
+        tied = made.tokeniser.size >= _TIED if tied is None else tied
         tied = tied if before is None else before.network.tied
         form = self.config.model if before is None else before.network.config
         network = LanguageNetwork(form, self._recurrence(), made.tokeniser.size, tied=tied)

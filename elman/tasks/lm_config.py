@@ -45,7 +45,7 @@ class LmModelConfig(Section):
         default=0, ge=0, description="steps that one attention head behind the layers sees; 0: none"
     )
     tied: bool | None = Field(
-        default=None, description="one matrix for embedding and softmax; null: by words, yes"
+        default=None, description="one matrix for embedding and softmax; null: of 1000 tokens and more"
     )
     softmax: Literal["auto", "full", "sampled", "adaptive"] = Field(
         default="auto",
@@ -125,6 +125,7 @@ _RECIPE: dict[str, Any] = {
     "training.warmup": 0.03,
     "training.final_lr": 0.02,
     "training.ema_decay": 0.995,
+    "training.precision": "auto",
 }
 
 PRESETS: dict[str, Mapping[str, Any]] = {
