@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler.ir import Step, dimensions, signature
-from elman.errors import ConfigError
+from elman.errors import ConfigError, ShapeError
 from elman.kernels import launch
 from elman.kernels.layout import Layout
 
@@ -68,7 +68,13 @@ def _layout(x: Tensor, lengths: Tensor | None) -> Layout:
     time, batch = x.shape[:2]
     if lengths is None:
         return Layout.uniform(time, batch, x.device)
-    return Layout(lengths.tolist(), device=x.device)
+    found = [int(length) for length in lengths.tolist()]
+    if len(found) != batch or max(found, default=0) > time:
+        raise ShapeError(
+            f"got {len(found)} lengths up to {max(found, default=0)}, wanted one for each of "
+            f"{batch} rows, up to {time} steps."
+        )
+    return Layout(found, device=x.device)
 
 
 def _run(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import elman.nn
 from elman import cells
+from elman.errors import ShapeError
 
 
 def _gradients(layer: Any, x: Tensor, lengths: Tensor | None) -> list[Tensor]:
@@ -119,3 +120,11 @@ def test_copies_and_casts() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y, _ = layer(x.bfloat16())
     torch.testing.assert_close(y.float(), layer(x.bfloat16().float())[0], rtol=2e-2, atol=2e-2)
+
+
+def test_a_compiled_layer_refuses_lengths_that_do_not_fit() -> None:
+    layer = elman.nn.LSTM(3, 4)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = torch.randn(5, 2, 3)
+    with pytest.raises(ShapeError, match="up to 5 steps"):
+        compiled(x, lengths=torch.tensor([6, 6]))
