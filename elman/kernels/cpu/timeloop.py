@@ -1,9 +1,9 @@
 """Machine code of the time loop: `void kernel(frame, thread, threads)`.
 
 Rows, longest first, are dealt to threads in blocks, to and fro (0 1 1 0 0 1 ...), so that ragged
-rows balance and no thread ever waits for another; with few rows the units are dealt instead, panel by panel, and the threads meet
-at a barrier after each stage that others read from. Within a stage a panel of weights serves all of
-a thread's rows before the next panel is fetched.
+rows balance and no thread ever waits for another; with few rows the units are dealt instead, panel
+by panel, and the threads meet at a barrier after each stage that others read from. Within a stage a
+panel of weights serves all of a thread's rows before the next panel is fetched.
 """
 
 from __future__ import annotations
