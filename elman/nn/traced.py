@@ -15,6 +15,8 @@ from elman.errors import ShapeError
 from elman.kernels.memo import memo
 from elman.kernels.operator import recurrence, register
 from elman.nn.dropout import keep_mask
+from elman.nn.pooling import real_steps
+from elman.nn.streams import named_streams, to_units
 
 if TYPE_CHECKING:
     from elman.nn.stack import Stack
@@ -69,8 +71,8 @@ def run_traced(
     """What `Stack.forward` gives for plain tensors, from operators that a tracer sees.
 
     Raises:
-        ShapeError: a packed or a nested batch, lengths that are no tensor, or a shape that the
-            layer cannot read.
+        ShapeError: a packed or a nested batch, lengths that are no tensor, lengths and a mask, or
+            a shape that the layer cannot read.
     """
     if not isinstance(x, Tensor) or x.is_nested:
         raise ShapeError(
@@ -78,27 +80,84 @@ def run_traced(
         )
     if x.dim() not in (2, 3) or x.shape[-1] != stack.input_size:
         raise ShapeError(f"got {x.dim()} dimensions, wanted (time, batch, {stack.input_size}).")
-    if lengths is not None and not isinstance(lengths, Tensor):
-        raise ShapeError("a compiled layer reads lengths from a tensor.")
+    if lengths is not None and mask is not None:
+        raise ShapeError("got lengths and a mask, wanted one of them.")
     alone = x.dim() == 2
-
-    def timed(value: Tensor) -> Tensor:
-        if alone:
-            return value[:, None]
-        return value.transpose(0, 1) if stack.batch_first else value
-
-    data = timed(x).to(stack.example().dtype)
+    timed = _Timed(alone, stack.batch_first, tuple(x.shape[:-1]))
+    data = timed(x, "the input").to(stack.example().dtype)
+    order = None
     if mask is not None:
-        lengths = timed(mask).sum(dim=0)
-    marks = None if resets is None else timed(resets).bool()
-    extra = {name: timed(value) for name, value in (streams or {}).items()}
+        lengths, order = _read_mask(timed(mask, "a mask", features=False))
+        timed.order = order
+        data = timed.sort(data)
+    elif lengths is not None:
+        lengths = _read_lengths(lengths, data.shape[1])
+    if lengths is not None:
+        # What stands in the padding must not reach a norm's gradient or a residual sum.
+        data = torch.where(real_steps(lengths, data.shape[0])[..., None], data, 0.0)
+    marks = None if resets is None else timed(resets, "resets", features=False).bool()
+    marks = None if marks is None else timed.sort(marks)
+    extra = {
+        name: timed.sort(timed(value, f'the stream "{name}"'))
+        for name, value in named_streams(stack.base_step, streams).items()
+    }
     y, finals = _Traced(stack, lengths, marks, extra).run(data, state, alone)
+    if order is not None:
+        y = torch.zeros_like(y).scatter(0, order[..., None].expand_as(y), y)
     given = [torch.stack(column) for column in zip(*finals, strict=True)]
     if alone:
         y, given = y[:, 0], [value[:, 0] for value in given]
     elif stack.batch_first:
         y = y.transpose(0, 1)
     return y, given[0] if len(given) == 1 else tuple(given)
+
+
+class _Timed:
+    """Brings what has one entry a step into the form `(T, B, ...)`, real steps first if asked."""
+
+    def __init__(self, alone: bool, batch_first: bool, frame: tuple[int, ...]) -> None:
+        self.alone, self.batch_first, self.frame = alone, batch_first, frame
+        self.order: Tensor | None = None
+
+    def __call__(self, value: Tensor, name: str, *, features: bool = True) -> Tensor:
+        count = len(self.frame)
+        fits = value.dim() - count in ((0, 1) if features else (0,))
+        if not fits or tuple(value.shape[:count]) != self.frame:
+            raise ShapeError(f"got {name} of shape {tuple(value.shape)}, wanted {self.frame}.")
+        if features and value.dim() == count:
+            value = value[..., None]
+        if self.alone:
+            return value[:, None]
+        return value.transpose(0, 1) if self.batch_first else value
+
+    def sort(self, value: Tensor) -> Tensor:
+        """`(T, B, ...)` with the real steps of each row first, in their order."""
+        if self.order is None:
+            return value
+        order = self.order if value.dim() == 2 else self.order[..., None].expand_as(value)
+        return value.gather(0, order)
+
+
+def _read_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """`(T, B)` -> the number of real steps a row `(B,)`, and where they are, `(T, B)`."""
+    real = mask.bool()
+    order = torch.argsort(real.to(torch.uint8), dim=0, descending=True, stable=True)
+    return real.sum(dim=0), order
+
+
+def _read_lengths(lengths: Any, batch: int) -> Tensor:
+    """`(B,)`; their range is checked when the graph runs."""
+    if not isinstance(lengths, Tensor):
+        raise ShapeError("a compiled layer reads lengths from a tensor.")
+    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
+        raise ShapeError(f"got lengths of dtype {lengths.dtype}, wanted integers.")
+    lengths = lengths[None] if lengths.dim() == 0 else lengths
+    if lengths.dim() != 1 or lengths.shape[0] != batch:
+        raise ShapeError(
+            f"got lengths of shape {tuple(lengths.shape)}, wanted ({batch},), one a row of the "
+            "batch."
+        )
+    return lengths
 
 
 class _Traced:
@@ -155,7 +214,7 @@ class _Traced:
         parameters = stack.dropped(layer, direction)
         return recurrence(
             stack.registered.names[stack.training][layer],
-            [data, *self._streams(time, batch), *self._masks(data, time, batch)],
+            [data, *self._streams(), *self._masks(data, time, batch)],
             self.lengths,
             [parameters[p.name] for p in stack.base_step.parameters],
             fresh if initial is None else initial,
@@ -164,9 +223,12 @@ class _Traced:
             direction == 1,
         )
 
-    def _streams(self, time: int, batch: int) -> list[Tensor]:
-        like, names = self.stack.example(), [i.name for i in self.stack.base_step.inputs[1:]]
-        return [self.streams[name].to(like.dtype).expand(time, batch, -1) for name in names]
+    def _streams(self) -> list[Tensor]:
+        step, sizes = self.stack.base_step, self.stack.layer_sizes[0]
+        dtype = self.stack.example().dtype
+        return [
+            to_units(value.to(dtype), step, name, sizes) for name, value in self.streams.items()
+        ]
 
     def _masks(self, like: Tensor, time: int, batch: int) -> list[Tensor]:
         """The masks of recurrent dropout and zoneout, in the order of the step's inputs."""
