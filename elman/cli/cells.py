@@ -73,7 +73,9 @@ def cells(
 
 
 def _check(cell: Any, values: dict[str, Any], json: bool) -> int:
-    found = elman.check_cell(cell, hyperparameters=values)
+    _, only = cell.step(**values).fitting(usual=0)
+    sizes: dict[str, Any] = {"sizes": (only,)} if only else {}
+    found = elman.check_cell(cell, hyperparameters=values, **sizes)
     if json:
         show_json({**asdict(found), "good": found.good})
     else:

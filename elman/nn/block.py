@@ -22,11 +22,13 @@ from torch.nn import functional
 
 from elman.cells import Cell
 from elman.compiler import analyse
+from elman.compiler.ir import dimensions
 from elman.errors import ShapeError
 from elman.nn.dropout import SharedDropout
 from elman.nn.norm import Norm
 from elman.nn.pooling import real_steps
 from elman.nn.recurrent import Recurrent
+from elman.nn.streams import check_one_input
 
 State = Any
 
@@ -91,6 +93,9 @@ class DeepBlock(nn.Module):
         depth: how many blocks the stack has: W_o and W_2 start with the deviation
             0.02 / sqrt(2 depth).
         init, hyperparameters, backend: as `Recurrent`.
+
+    Raises:
+        ConfigError: a cell that reads more than its input.
     """
 
     def __init__(
@@ -109,12 +114,15 @@ class DeepBlock(nn.Module):
     ) -> None:
         super().__init__()
         step = cell.step(**dict(hyperparameters or {}))
+        check_one_input(step, "a deep block")
         gated = analyse(step).kind != "matmul"
         width = -(-3 * size // 2) if gated else size
         inner = -(-int(expansion * size) // 8) * 8
         self.norm = Norm(size)
         self.enter = nn.Linear(size, width, bias=False) if gated else None
-        self.gate = nn.Linear(size, width, bias=False) if gated else None
+        given = step.resolve(input_size=width, hidden_size=width)
+        output = (*dimensions(step.output.shape, given), 1)[0]
+        self.gate = nn.Linear(size, output, bias=False) if gated else None
         self.convolution = CausalConvolution(width, convolution) if convolution > 1 else None
         self.recurrent = Recurrent(
             cell,
@@ -126,7 +134,7 @@ class DeepBlock(nn.Module):
             backend=backend,
         )
         self.bidirectional = bidirectional
-        self.leave = nn.Linear(width * (2 if bidirectional else 1), size, bias=False)
+        self.leave = nn.Linear(self.recurrent.output_size, size, bias=False)
         self.feed_norm = Norm(size)
         self.feed_in = nn.Linear(size, 2 * inner, bias=False)
         self.feed_out = nn.Linear(inner, size, bias=False)
@@ -184,7 +192,8 @@ class Deep(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        self.input_size, self.size = input_size, size
+        self.input_size = input_size
+        self.size = self.output_size = size
         self.enter = nn.Linear(input_size, size) if input_size != size else nn.Identity()
         self.blocks = nn.ModuleList(
             DeepBlock(

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from elman.compiler.ir import Step, dimensions
-from elman.errors import ShapeError
+from elman.errors import ConfigError, ShapeError
 
 
 def named_streams(step: Step, streams: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -29,6 +29,21 @@ def named_streams(step: Step, streams: Mapping[str, Any] | None) -> dict[str, An
                 hint=f"Give it in the call: streams={{{name!r}: ...}}.",
             )
     return {name: given[name] for name in names}
+
+
+def check_one_input(step: Step, giver: str) -> None:
+    """Refuses a cell that reads more than its input, for a `giver` that has no more to give.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if len(step.inputs) > 1:
+        names = ", ".join(entry.name for entry in step.inputs[1:])
+        raise ConfigError(
+            f"{step.name} needs {names} beside its input, and {giver} gives a cell one input.",
+            where="cell",
+            hint="Use another cell, or elman.nn.Recurrent, whose calls take streams=.",
+        )
 
 
 def to_units(value: Tensor, step: Step, name: str, sizes: Mapping[str, int]) -> Tensor:

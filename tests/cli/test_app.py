@@ -193,6 +193,8 @@ def test_sizes_of_a_plan(elman) -> None:
     assert answer.code == 1 and "hidden size (9) to equal size 8" in answer.err
     answer = elman("cells", "ClockworkRNN", "--set", "width=3", "--show", "plan")
     assert answer.code == 0, answer.err
+    answer = elman("cells", "ClockworkRNN", "--check")
+    assert answer.code == 0, answer.err
 
 
 @pytest.mark.parametrize(
