@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.compiler import transform
-from elman.errors import ShapeError
 from elman.kernels.memo import memo
 from elman.kernels.operator import recurrence, register
 from elman.nn.dropout import keep_mask
-from elman.nn.pooling import real_steps
 from elman.nn.streams import named_streams, to_units
+from elman.nn.traced_batch import TracedBatch
 
 if TYPE_CHECKING:
     from elman.nn.stack import Stack
@@ -74,90 +73,20 @@ def run_traced(
         ShapeError: a packed or a nested batch, lengths that are no tensor, lengths and a mask, or
             a shape that the layer cannot read.
     """
-    if not isinstance(x, Tensor) or x.is_nested:
-        raise ShapeError(
-            "a compiled layer reads padded tensors; give lengths=, not a packed batch."
-        )
-    if x.dim() not in (2, 3) or x.shape[-1] != stack.input_size:
-        raise ShapeError(f"got {x.dim()} dimensions, wanted (time, batch, {stack.input_size}).")
-    if lengths is not None and mask is not None:
-        raise ShapeError("got lengths and a mask, wanted one of them.")
-    alone = x.dim() == 2
-    timed = _Timed(alone, stack.batch_first, tuple(x.shape[:-1]))
-    data = timed(x, "the input").to(stack.example().dtype)
-    order = None
-    if mask is not None:
-        lengths, order = _read_mask(timed(mask, "a mask", features=False))
-        timed.order = order
-        data = timed.sort(data)
-    elif lengths is not None:
-        lengths = _read_lengths(lengths, data.shape[1])
-    if lengths is not None:
-        # What stands in the padding must not reach a norm's gradient or a residual sum.
-        data = torch.where(real_steps(lengths, data.shape[0])[..., None], data, 0.0)
-    marks = None if resets is None else timed(resets, "resets", features=False).bool()
-    marks = None if marks is None else timed.sort(marks)
+    batch = TracedBatch(
+        x, stack.input_size, batch_first=stack.batch_first, lengths=lengths, mask=mask
+    )
+    marks = None if resets is None else batch.pack(resets, "resets", features=False).bool()
     extra = {
-        name: timed.sort(timed(value, f'the stream "{name}"'))
+        name: batch.pack(value, f'the stream "{name}"')
         for name, value in named_streams(stack.base_step, streams).items()
     }
-    y, finals = _Traced(stack, lengths, marks, extra).run(data, state, alone)
-    if order is not None:
-        y = torch.zeros_like(y).scatter(0, order[..., None].expand_as(y), y)
+    traced = _Traced(stack, batch.lengths, marks, extra)
+    data = batch.data.to(stack.example().dtype)
+    y, finals = traced.run(data, state, batch.unbatched)
     given = [torch.stack(column) for column in zip(*finals, strict=True)]
-    if alone:
-        y, given = y[:, 0], [value[:, 0] for value in given]
-    elif stack.batch_first:
-        y = y.transpose(0, 1)
-    return y, given[0] if len(given) == 1 else tuple(given)
-
-
-class _Timed:
-    """Brings what has one entry a step into the form `(T, B, ...)`, real steps first if asked."""
-
-    def __init__(self, alone: bool, batch_first: bool, frame: tuple[int, ...]) -> None:
-        self.alone, self.batch_first, self.frame = alone, batch_first, frame
-        self.order: Tensor | None = None
-
-    def __call__(self, value: Tensor, name: str, *, features: bool = True) -> Tensor:
-        count = len(self.frame)
-        fits = value.dim() - count in ((0, 1) if features else (0,))
-        if not fits or tuple(value.shape[:count]) != self.frame:
-            raise ShapeError(f"got {name} of shape {tuple(value.shape)}, wanted {self.frame}.")
-        if features and value.dim() == count:
-            value = value[..., None]
-        if self.alone:
-            return value[:, None]
-        return value.transpose(0, 1) if self.batch_first else value
-
-    def sort(self, value: Tensor) -> Tensor:
-        """`(T, B, ...)` with the real steps of each row first, in their order."""
-        if self.order is None:
-            return value
-        order = self.order if value.dim() == 2 else self.order[..., None].expand_as(value)
-        return value.gather(0, order)
-
-
-def _read_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """`(T, B)` -> the number of real steps a row `(B,)`, and where they are, `(T, B)`."""
-    real = mask.bool()
-    order = torch.argsort(real.to(torch.uint8), dim=0, descending=True, stable=True)
-    return real.sum(dim=0), order
-
-
-def _read_lengths(lengths: Any, batch: int) -> Tensor:
-    """`(B,)`; their range is checked when the graph runs."""
-    if not isinstance(lengths, Tensor):
-        raise ShapeError("a compiled layer reads lengths from a tensor.")
-    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
-        raise ShapeError(f"got lengths of dtype {lengths.dtype}, wanted integers.")
-    lengths = lengths[None] if lengths.dim() == 0 else lengths
-    if lengths.dim() != 1 or lengths.shape[0] != batch:
-        raise ShapeError(
-            f"got lengths of shape {tuple(lengths.shape)}, wanted ({batch},), one a row of the "
-            "batch."
-        )
-    return lengths
+    given = [value[:, 0] for value in given] if batch.unbatched else given
+    return batch.restore(y), given[0] if len(given) == 1 else tuple(given)
 
 
 class _Traced:

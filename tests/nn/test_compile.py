@@ -179,7 +179,7 @@ def test_an_exported_layer_runs() -> None:
     layer = elman.nn.GRU(3, 4).eval()
     x = torch.randn(6, 2, 3)
     time = torch.export.Dim("time", min=2, max=50)
-    program = torch.export.export(layer, (x,), dynamic_shapes={"x": {0: time}}, strict=False)
+    program = torch.export.export(layer, (x,), dynamic_shapes={"input": {0: time}}, strict=False)
     other = torch.randn(9, 2, 3)
     torch.testing.assert_close(program.module()(other), layer(other))
 
