@@ -246,8 +246,9 @@ class Deep(nn.Module):
             return self._run(x, state, lengths, resets)
         batch = open_batch(x, features=self.input_size, **form)
         layout, time = batch.layout, max(batch.layout.steps, 1)
-        marks = None if resets is None else layout.unpack(batch.pack(resets, "resets"), time)
-        marks = None if marks is None else marks[..., 0].bool()
+        marks = None
+        if resets is not None:
+            marks = layout.unpack(batch.pack_marks(resets, "resets"), time)
         counts = layout.unsort(torch.tensor(layout.lengths, device=layout.device))
         begin = _with_rows(state, batch.unbatched)
         y, state = self._run(layout.unpack(batch.data, time), begin, counts, marks)

@@ -194,6 +194,7 @@ class Stack(nn.Module):
             mask: True where a step is real, `(T, B)` (`(B, T)` with `batch_first`).
             resets: True where a row starts anew, in the form of x without features: before that
                 step the state is the initial one, and the backward direction is cut there too.
+                Marks on missing steps are not read.
             streams: the cell's further inputs by name, in the form of x; one of size 1, or without
                 features, serves all units.
 
@@ -247,7 +248,7 @@ class Stack(nn.Module):
         self, batch: OpenBatch, state: State, resets: Any, streams: Mapping[str, Any] | None
     ) -> tuple[Tensor, list[States]]:
         layout = batch.layout
-        marks = None if resets is None else batch.pack(resets, "resets")[:, 0].bool()
+        marks = None if resets is None else batch.pack_marks(resets, "resets")
         packed = self._pack_streams(batch, streams)
         given = None if state is None else self._read_state(state, batch)
         data, finals, outputs = batch.data, [], []
