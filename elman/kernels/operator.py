@@ -68,13 +68,17 @@ def _layout(x: Tensor, lengths: Tensor | None) -> Layout:
     time, batch = x.shape[:2]
     if lengths is None:
         return Layout.uniform(time, batch, x.device)
-    found = [int(length) for length in lengths.tolist()]
-    if len(found) != batch or max(found, default=0) > time:
-        raise ShapeError(
-            f"got {len(found)} lengths up to {max(found, default=0)}, wanted one for each of "
-            f"{batch} rows, up to {time} steps."
-        )
-    return Layout(found, device=x.device)
+    counts: list[int] = lengths.tolist()
+    # A graph knows no numbers: what a layer checks beforehand elsewhere is checked here.
+    if len(counts) != batch:
+        raise ShapeError(f"got {len(counts)} lengths, wanted {batch}, one a row of the batch.")
+    for row, n in enumerate(counts):
+        if not 0 <= n <= time:
+            raise ShapeError(
+                f"got the length {n} in row {row}, wanted at most the {time} steps, and no less "
+                "than 0."
+            )
+    return Layout(counts, device=x.device)
 
 
 def _run(

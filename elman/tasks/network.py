@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from elman.cells import Cell
 from elman.data import SHAPES
-from elman.nn import Recurrent
-from elman.nn.block import Deep
+from elman.nn import Deep, Pooling, Recurrent
 from elman.nn.dropout import SharedDropout, WordDropout
-from elman.nn.pooling import Pooling
 from elman.nn.segments import chop, join
+from elman.nn.streams import check_one_input
 from elman.nn.subwords import SubwordEmbedding
 from elman.tasks.classify_config import ModelConfig
 from elman.tasks.lm_network import LanguageNetwork
@@ -66,9 +65,8 @@ class TextNetwork(nn.Module):
                     table.weight[0].zero_()
         self.embedding_dropout = SharedDropout(config.embedding_dropout)
         self.recurrent = recurrent_stack(config, cell, size)
-        width = config.hidden * (1 if config.stack == "deep" else 1 + config.bidirectional)
         both = config.bidirectional and config.stack != "deep"
-        self.pooling = Pooling(config.pooling, width, bidirectional=both)
+        self.pooling = Pooling(config.pooling, self.recurrent.output_size, bidirectional=both)
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.pooling.output_size, outputs)
 
@@ -140,8 +138,13 @@ class TextClassifier(nn.Module):
         return torch.stack([member(values, lengths) for member in self.members])
 
 
-def recurrent_stack(config: ModelConfig, cell: Cell, input_size: int) -> nn.Module:
-    """The recurrent part of the settings, from vectors of `input_size`."""
+def recurrent_stack(config: ModelConfig, cell: Cell, input_size: int) -> Recurrent | Deep:
+    """The recurrent part of the settings, from vectors of `input_size`.
+
+    Raises:
+        ConfigError: the cell reads more than words.
+    """
+    check_one_input(cell.step(**config.hyperparameters), "a text")
     if config.stack == "deep":
         return Deep(
             cell,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, write_films
 
+from elman import cells
 from elman.cli import app
 from elman.errors import DataError
 
@@ -169,6 +170,31 @@ def test_cells(elman) -> None:
     assert "cpu" in shown["plan"] and "matmul" in shown["analysis"]
     answer = elman("cells", "Elman", "--set", "activation=relu", "--show", "ir")
     assert answer.code == 0 and "relu(" in answer.out
+
+
+@pytest.mark.parametrize("name", sorted(cells.catalogue()))
+def test_every_cell_is_shown_in_every_form(elman, name: str) -> None:
+    parts = ("equations", "latex", "ir", "analysis", "plan")
+    answer = elman("cells", name)
+    assert answer.code == 0 and answer.err == "", answer.err
+    whole = json.loads(elman("cells", name, "--json").out)
+    assert whole["name"] == name and all(whole[part] for part in parts)
+    for part in parts:
+        answer = elman("cells", name, "--show", part)
+        assert answer.code == 0, answer.err
+        assert answer.out.strip() == whole[part].strip()
+        assert json.loads(elman("cells", name, "--show", part, "--json").out)[part] == whole[part]
+
+
+def test_sizes_of_a_plan(elman) -> None:
+    answer = elman("cells", "RGLRU", "--hidden", "64", "--show", "plan")
+    assert answer.code == 0, answer.err
+    answer = elman("cells", "ClockworkRNN", "--hidden", "9")
+    assert answer.code == 1 and "hidden size (9) to equal size 8" in answer.err
+    answer = elman("cells", "ClockworkRNN", "--set", "width=3", "--show", "plan")
+    assert answer.code == 0, answer.err
+    answer = elman("cells", "ClockworkRNN", "--check")
+    assert answer.code == 0, answer.err
 
 
 @pytest.mark.parametrize(
