@@ -28,7 +28,7 @@ from elman.tasks.run_command import command
 from elman.tasks.settings import checked
 from elman.tasks.shots import SHOTS, few_shot, plan_shots, settings_to_keep, without_blend
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
-from elman.tasks.transfer import language_network
+from elman.tasks.transfer import check_encoder, language_network
 from elman.training import Event, fit, notes_to
 
 OnEvent = Callable[[Event], None]
@@ -95,6 +95,7 @@ class Classifier:
         start = time.perf_counter()
         say = notes_to(on_event)
         folder = self._open(out, resume)
+        check_encoder(self.config.model)
         self._pretrain(data, folder, on_event)
         made = prepare(self.config, data, valid, folder, say)
         self._settle(made, folder)
