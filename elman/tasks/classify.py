@@ -22,13 +22,13 @@ from elman.tasks.fitted import Fitted, load_fitted, outputs_for
 from elman.tasks.measurement import averaged, document, measured
 from elman.tasks.network import TextClassifier
 from elman.tasks.preparation import Prepared, Source, prepare
-from elman.tasks.pretraining import SHARES, pretrained
+from elman.tasks.pretraining import with_encoder
 from elman.tasks.result import CrossValidation, Evaluation, FewShot, Prediction, Result
 from elman.tasks.run_command import command
 from elman.tasks.settings import checked
 from elman.tasks.shots import SHOTS, few_shot, plan_shots, settings_to_keep, without_blend
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
-from elman.tasks.transfer import language_network
+from elman.tasks.transfer import check_encoder, language_network
 from elman.training import Event, fit, notes_to
 
 OnEvent = Callable[[Event], None]
@@ -95,6 +95,7 @@ class Classifier:
         start = time.perf_counter()
         say = notes_to(on_event)
         folder = self._open(out, resume)
+        check_encoder(self.config.model)
         self._pretrain(data, folder, on_event)
         made = prepare(self.config, data, valid, folder, say)
         self._settle(made, folder)
@@ -245,20 +246,13 @@ class Classifier:
 
     def _pretrain(self, data: Source, folder: Path | None, on_event: OnEvent | None) -> None:
         """Trains the language model to begin with, and leaves the rest of the minutes."""
-        model, training = self.config.model, self.config.training
+        model = self.config.model
         if model.encoder is not None:
             run.verify_language_model(Path(model.encoder))
         if model.pretrain is None or model.encoder is not None:
             return
         whole = data if isinstance(data, LabelledTexts) else read_labelled(data, self.config.data)
-        encoder = pretrained(self.config, model.pretrain, whole.texts(), folder, on_event)
-        rest = None if training.minutes is None else training.minutes * (1 - sum(SHARES))
-        self.config = self.config.model_copy(
-            update={
-                "model": model.model_copy(update={"encoder": encoder}),
-                "training": training.model_copy(update={"minutes": rest}),
-            }
-        )
+        self.config = with_encoder(self.config, model.pretrain, whole.texts(), folder, on_event)
 
     def _settle(self, made: Prepared, folder: Path | None) -> None:
         """Decides what depends on the data, and writes the settings down."""

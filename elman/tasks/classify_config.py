@@ -41,7 +41,7 @@ class ModelConfig(Section):
         default=2.6, ge=1, description="how much slower each layer below learns, with an encoder"
     )
     unfreeze: bool = Field(
-        default=True, description="set the encoder's layers free one a pass, the last one first"
+        default=True, description="set the encoder's layers free one by one, the last one first"
     )
     members: int | None = Field(
         default=None,

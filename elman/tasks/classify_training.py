@@ -17,10 +17,13 @@ from elman.tasks.blend import Scores, fit_blend, log_loss, share_right
 from elman.tasks.classify_config import BatchConfig, ClassifyConfig, shapes_for, subwords_for
 from elman.tasks.held_out import Owners, members_for
 from elman.tasks.network import TextClassifier
-from elman.tasks.transfer import rates, unfreeze
+from elman.tasks.transfer import rates, steps_a_layer, unfreeze
 from elman.training import ParameterGroup, parameter_groups
 
 _ROWS = 256  # rows scored at a time
+_SHORT = (150, 250)  # what the default recipe keeps of a long text, in words, ...
+_LETTERS = 5  # ... each of so many letters
+_LONG_BATCH = 65_536  # tokens of a batch that is read letter by letter, at most
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,30 @@ class LazyBatches:
         config = self.config
         rows = self.plan[index]
         return collate(self.texts, rows, max_tokens=config.max_tokens, head_tail=config.head_tail)
+
+
+@dataclass(frozen=True)
+class FreeingBatches(LazyBatches):
+    """The same over an encoder, whose layers are set free on the way.
+
+    What is free follows from the number of the step alone, so that a resumed run has it too.
+
+    Attributes:
+        network: the classifier.
+        before: steps before this epoch.
+        each: steps after which one more layer is set free.
+        width: batches of a step.
+    """
+
+    network: TextClassifier
+    before: int
+    each: int
+    width: int
+
+    def __getitem__(self, index: int) -> Batch:
+        step = self.before + index // self.width
+        unfreeze(self.network, self.network.layers, 1 + step // self.each)
+        return super().__getitem__(index)
 
 
 def lengths_of(texts: EncodedTexts, config: TextConfig) -> NDArray[np.int64]:
@@ -123,12 +150,23 @@ class ClassifierTraining:
     def batches(self, epoch: int) -> LazyBatches:
         """The batches of an epoch; their order depends on the seed and the epoch only."""
         config = self._config
-        if self.model.layers and config.model.unfreeze:
-            unfreeze(self.model, self.model.layers, epoch)
         passes = config.batch.passes
         numbers = range((epoch - 1) * passes + 1, epoch * passes + 1)
         plan = [batch for number in numbers for batch in self._one_pass(number)]
+        if self.model.layers and config.model.unfreeze:
+            return self._freeing(plan, epoch)
         return LazyBatches(self._train, plan, config.data)
+
+    def _freeing(self, plan: list[list[int]], epoch: int) -> FreeingBatches:
+        """The batches of an epoch, during which layers may be set free."""
+        config, training = self._config.data, self._config.training
+        width = training.accumulate * training.devices
+        steps = -(-len(plan) // width)
+        tokens = float(lengths_of(self._train, config).sum()) * self._config.batch.passes / steps
+        layers = self.model.layers
+        each = steps_a_layer(training.epochs * steps, layers, training.minutes, tokens)
+        before = (epoch - 1) * steps
+        return FreeingBatches(self._train, plan, config, self.model, before, each, width)
 
     def _one_pass(self, number: int) -> list[list[int]]:
         """The rows of each batch of a pass over the training part."""
@@ -203,7 +241,20 @@ def settled(config: ClassifyConfig, rows: int, level: str) -> ClassifyConfig:
         model = model.model_copy(update={"members": members_for(model, rows)})
     words = {"subwords": subwords_for(model, rows, level), "shapes": shapes_for(model, rows, level)}
     model = model.model_copy(update=words)
-    return config.model_copy(update={"batch": batch, "model": model, "training": training})
+    made = config.model_copy(update={"batch": batch, "model": model, "training": training})
+    return made if model.encoder is None else _over_encoder(made, level)
+
+
+def _over_encoder(config: ClassifyConfig, level: str) -> ClassifyConfig:
+    """The settings of a classifier that goes on from a language model, where they are left open."""
+    batch, data, training = config.batch, config.data, config.training
+    if "precision" not in training.model_fields_set:  # as the language model was trained
+        training = training.model_copy(update={"precision": "auto"})
+    if level in ("char", "byte") and data.head_tail == _SHORT:
+        head, tail = _SHORT
+        data = data.model_copy(update={"head_tail": (_LETTERS * head, _LETTERS * tail)})
+        batch = batch.model_copy(update={"tokens": batch.tokens or _LONG_BATCH})
+    return config.model_copy(update={"batch": batch, "data": data, "training": training})
 
 
 def passes_for(config: BatchConfig, rows: int) -> int:

@@ -28,6 +28,7 @@ from elman.tasks.preparation import PREPARED, Say, Source, read_training, same_d
 from elman.tasks.result import Evaluation, FewShot, ShotPoint
 from elman.tasks.run_command import command
 from elman.tasks.texts import LabelledTexts, read_labelled
+from elman.tasks.transfer import beside_encoder
 from elman.training import Event, Step, notes_to
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ def settings_to_keep(config: ClassifyConfig) -> dict[str, Any]:
         del settings["training"]["epochs"]
     if "passes" not in config.batch.model_fields_set:
         del settings["batch"]["passes"]
+    if "precision" not in config.training.model_fields_set:
+        del settings["training"]["precision"]
     return settings
 
 
@@ -154,7 +157,8 @@ def few_shot(
 
     Args:
         plan: the rows.
-        config: the settings; a budget of minutes is shared out equally.
+        config: the settings; what is left of a budget of minutes is shared out equally among the
+            trainings that are left.
         make: gives a classifier of some settings.
         folder: the run; each measurement is kept there as soon as it is made, and what is there
             already is not made again.
@@ -168,16 +172,19 @@ def few_shot(
     kept = _Kept(plan, folder)
     measure = "micro_f1" if plan.train.several else "accuracy"
     lines: list[Line] = []
-    for seed, size, arm, settings in _trainings(plan, config):
+    trainings = list(_trainings(plan, config))
+    for place, (seed, size, arm, settings) in enumerate(trainings):
         line = kept.found.get((seed, size, arm))
         if line is None:
             rows = plan.train.select(stratified_order(plan.train.labels, seed)[:size])
             began = time.perf_counter()
-            task = make(settings)
+            task = make(_with_minutes(settings, lines, len(trainings) - place))
             done = task.fit(rows, valid=plan.choosing, test=plan.measured, on_event=steps)
             line = _line(seed, size, arm, done.evaluation, measure) | {
                 "seconds": time.perf_counter() - began
             }
+            if line["floor"] is None:  # it was measured beside the training from scratch
+                line["floor"] = next((one["floor"] for one in lines if _same(one, line)), None)
             kept.add(line)
         told = "with transfer" if arm == TRANSFER else "from scratch"
         say(f"{size:,} examples, seed {seed}, {told}: {measure} {line['value']:.4f}")
@@ -203,18 +210,35 @@ def _trainings(
 ) -> Iterator[tuple[int, int, str, ClassifyConfig]]:
     """Seed, number of examples, way to begin and settings of each training."""
     alone = config.model.model_copy(update={"encoder": None, "pretrain": None})
-    arms = {SCRATCH: alone}
+    arms = {SCRATCH: config.model_copy(update={"model": alone})}
     if config.model.encoder is not None:
-        arms[TRANSFER] = config.model
-    minutes = config.training.minutes
-    if minutes is not None:
-        minutes /= len(plan.seeds) * len(plan.sizes) * len(arms)
+        # The floor of the same rows is fitted once, unless the sum with it is asked for.
+        floor = config.floor.model_copy(
+            update={"measure": config.floor.measure and config.floor.blend}
+        )
+        model = beside_encoder(config.model)
+        arms[TRANSFER] = config.model_copy(update={"model": model, "floor": floor})
     for seed in plan.seeds:
-        training = config.training.model_copy(update={"seed": seed, "minutes": minutes})
+        training = config.training.model_copy(update={"seed": seed})
         for size in plan.sizes:
-            for arm, model in arms.items():
-                settings = config.model_copy(update={"model": model, "training": training})
-                yield seed, size, arm, settings
+            for arm, settings in arms.items():
+                yield seed, size, arm, settings.model_copy(update={"training": training})
+
+
+def _with_minutes(config: ClassifyConfig, lines: Sequence[Line], left: int) -> ClassifyConfig:
+    """The settings with a training's part of the minutes that those before it have left."""
+    minutes = config.training.minutes
+    if minutes is None:
+        return config
+    each = minutes / (len(lines) + left)
+    rest = minutes - sum(line["seconds"] for line in lines) / 60
+    training = config.training.model_copy(update={"minutes": max(rest / left, each / 4)})
+    return config.model_copy(update={"training": training})
+
+
+def _same(one: Line, other: Line) -> bool:
+    """Whether both were trained on the same rows."""
+    return (one["seed"], one["shots"]) == (other["seed"], other["shots"])
 
 
 def _line(seed: int, size: int, arm: str, evaluation: Evaluation, measure: str) -> dict[str, Any]:

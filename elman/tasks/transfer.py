@@ -6,14 +6,15 @@ the layers are set free one after the other, the last one first; each layer belo
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from elman.cells import Cell, find
-from elman.nn.dropout import WordDropout
+from elman.errors import ConfigError
+from elman.nn.dropout import SharedDropout, WordDropout
 from elman.nn.pooling import Pooling
 from elman.tasks.classify_config import ModelConfig
 from elman.tasks.lm import LanguageModel
@@ -21,6 +22,16 @@ from elman.tasks.lm_config import LmModelConfig
 from elman.tasks.lm_network import LanguageNetwork
 
 POOLING = "last+max+mean"
+LANGUAGE = (
+    "cell", "hidden", "depth", "stack", "hyperparameters", "init", "embedding", "vectors",
+    "members", "subwords", "shapes", "layer_norm", "recurrent_dropout", "weight_drop", "zoneout",
+)  # fmt: skip
+"""What a language model brings along, so that the classifier's settings cannot say it."""
+FREE_BY = 0.3
+"""The share of a run's steps after which every layer learns."""
+_LONGEST = 100  # steps between two layers that are set free, at most
+_SPEED = 20_000  # tokens a second that two cores train
+_PLAIN = ModelConfig()
 
 
 class TransferNetwork(nn.Module):
@@ -42,10 +53,11 @@ class TransferNetwork(nn.Module):
         self.word_dropout = WordDropout(config.word_dropout)
         self.embedding, self.recurrent = language.embedding, language.recurrent
         self.drop_types, self.drop_input = language.drop_types, language.drop_input
-        self.attention, self.drop_output = language.attention, language.drop_output
+        self.attention, self.drop_output = language.attention, SharedDropout(config.layer_dropout)
         deep = language.config.stack == "deep"
         width = language.config.hidden if deep else self.recurrent.output_size
-        self.pooling = Pooling(POOLING, width, bidirectional=False)
+        kinds = POOLING if config.pooling == _PLAIN.pooling else config.pooling
+        self.pooling = Pooling(kinds, width, bidirectional=False)
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.pooling.output_size, outputs)
 
@@ -57,22 +69,49 @@ class TransferNetwork(nn.Module):
         y, _ = self.recurrent(vectors, lengths=lengths + 1)
         if self.attention is not None:  # it looks back only: no padding is seen by what is pooled
             y, _ = self.attention(y)
-        pooled = self.pooling(self.drop_output(y), lengths + 1)
-        return self.linear(self.dropout(pooled))
+        # Scores of 16 bits would round probabilities: what the layers give is pooled in full.
+        with torch.autocast(y.device.type, enabled=False):
+            pooled = self.pooling(self.drop_output(y.to(self.linear.weight.dtype)), lengths + 1)
+            return self.linear(self.dropout(pooled))
+
+
+def check_encoder(config: ModelConfig) -> None:
+    """Refuses what an encoder decides, where the settings want it otherwise.
+
+    Raises:
+        ConfigError: they do.
+    """
+    if config.encoder is None or config.pretrain is not None:
+        return
+    for name in LANGUAGE:
+        value = getattr(config, name)
+        one = name == "members" and value == 1
+        if value and value != getattr(_PLAIN, name) and not one:
+            raise ConfigError(
+                f"got {name} {value!r} beside an encoder, which has its own.",
+                where=f"model.{name}",
+                hint="Leave it out, or train a language model with it, which --encoder names.",
+            )
+
+
+def beside_encoder(config: ModelConfig) -> ModelConfig:
+    """The settings without those that an encoder decides."""
+    return config.model_copy(update={name: getattr(_PLAIN, name) for name in LANGUAGE})
 
 
 def depth_of(name: str, layers: int) -> int:
     """How far below the classes a parameter stands: 0 the head, `layers` + 1 the vectors."""
-    if fnmatchcase(name, "*embedding.*"):
+    if "embedding." in name:
         return layers + 1
     if ".attention." in f".{name}":
         return 1
     if ".recurrent." not in f".{name}":
         return 0
-    for layer in range(layers):
-        if fnmatchcase(name, f"*recurrent.*.{layer}.*"):
-            return layers - layer
-    return 1
+    if ".recurrent.enter." in f".{name}":
+        return layers
+    # The first match: a deep stack's blocks hold a recurrence each, which has layers again.
+    found = re.search(r"recurrent\.(?:layers|blocks)\.(\d+)\.", name)
+    return 1 if found is None else layers - int(found[1])
 
 
 def rates(network: nn.Module, layers: int, slower: float) -> dict[str, float]:
@@ -80,10 +119,28 @@ def rates(network: nn.Module, layers: int, slower: float) -> dict[str, float]:
     return {name: slower ** -depth_of(name, layers) for name, _ in network.named_parameters()}
 
 
-def unfreeze(network: nn.Module, layers: int, epoch: int) -> None:
-    """Lets the parameters learn that stand less than `epoch` layers below the classes."""
+def unfreeze(network: nn.Module, layers: int, free: int) -> None:
+    """Lets the parameters learn that stand less than `free` layers below the classes."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(depth_of(name, layers) < epoch)
+        parameter.requires_grad_(depth_of(name, layers) < free)
+
+
+def steps_a_layer(steps: int, layers: int, minutes: float | None, tokens: float) -> int:
+    """Steps after which one more layer is set free, so that all are by `FREE_BY` of the run.
+
+    Howard and Ruder (2018) take a pass for each. A run of few minutes has no such time; how many
+    steps fit into it is guessed from the settings, since what the clock decides would differ
+    when a run is resumed.
+
+    Args:
+        steps: of the whole run.
+        layers: of the encoder; its vectors are one more.
+        minutes: of the run, if they are limited.
+        tokens: of a step.
+    """
+    if minutes is not None:
+        steps = min(steps, round(60 * minutes * _SPEED / max(1.0, tokens)))
+    return min(_LONGEST, max(1, int(FREE_BY * steps / (layers + 1))))
 
 
 def language_network(folder: str) -> LanguageNetwork:

@@ -11,6 +11,7 @@ import torch
 
 from elman import Classifier, LanguageModel, diagnostics, load
 from elman.errors import ConfigError, DataError, RunError
+from elman.tasks import preparation
 from elman.training import Note, Step
 
 GOOD, BAD = "fine great lovely bright".split(), "poor awful dull broken".split()
@@ -116,12 +117,33 @@ def test_pre_training_is_done_once(folder: Path, monkeypatch: pytest.MonkeyPatch
         return fit(self, data, **options)
 
     monkeypatch.setattr(LanguageModel, "fit", counted)
-    task = Classifier(pretrain=str(folder / "text.txt"), config=TINY)
+    other = [f"something else number {k} was told" for k in range(400)]
+    text = (folder / "text.txt").read_text() + "\n" + "\n".join(other)
+    (folder / "wide.txt").write_text(text)
+    task = Classifier(pretrain=str(folder / "wide.txt"), config=TINY)
     curve = task.few_shot(folder / "rows.csv", shots=[6, 12], seeds=1, out=folder / "pre")
     assert len(trained) == 2  # on the text, and on the rows
     assert all(point.transfer for point in curve.points)
     # The second stage has read the rows to draw from, and none of those that are measured.
     assert len((folder / "pre" / "own.txt").read_text().split("\n\n")) == 108
+
+
+def test_a_floor_is_fitted_once_for_the_same_rows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[int] = []
+    fit = preparation.fit_floor
+
+    def counted(texts: Any, *rest: Any, **options: Any) -> Any:
+        fitted.append(1)
+        return fit(texts, *rest, **options)
+
+    monkeypatch.setattr(preparation, "fit_floor", counted)
+    task = Classifier(encoder=str(folder / "lm"), config=TINY)
+    curve = task.few_shot(folder / "rows.csv", shots=[6, 12], seeds=2)
+    assert len(fitted) == 4 and len(curve.document["shots"]["trainings"]) == 8
+    for line in curve.document["shots"]["trainings"]:
+        assert line["floor"] is not None
 
 
 def test_a_handful_of_rows_gets_enough_steps(folder: Path) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from elman import Classifier, LanguageModel, load
-from elman.errors import ConfigError
-from elman.tasks.transfer import depth_of
+from elman.cells import find
+from elman.errors import ConfigError, TrainingError
+from elman.tasks.classify_config import ModelConfig, configured
+from elman.tasks.classify_training import ClassifierTraining, settled
+from elman.tasks.lm_config import LmModelConfig
+from elman.tasks.lm_network import LanguageNetwork
+from elman.tasks.transfer import TransferNetwork, depth_of, steps_a_layer
+from elman.training import Step
 
 WORDS = {"good": "fine great lovely bright".split(), "bad": "poor awful dull broken".split()}
 
@@ -49,15 +57,48 @@ def test_a_classifier_goes_on_from_a_language_model(folder: Path) -> None:
     (folder / "gone").rename(folder / "lm")
 
 
-def test_layers_are_set_free_from_the_top(folder: Path) -> None:
+def test_layers_are_set_free_from_the_top(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[int] = []
+    loss = ClassifierTraining.loss
+
+    def noted(self: Any, batch: Any) -> Any:
+        learning = {
+            depth_of(name, 2) for name, p in self.model.named_parameters() if p.requires_grad
+        }
+        free.append(max(learning))
+        return loss(self, batch)
+
+    monkeypatch.setattr(ClassifierTraining, "loss", noted)
     task = Classifier(encoder=str(folder / "lm"), epochs=1, config={"floor.measure": False})
-    before = LanguageModel.load(folder / "lm").network
     task.fit(folder / "rows.csv")
-    after = task._trained().network.members[0]
-    assert torch.equal(before.embedding.weight, after.embedding.weight)
-    for ours, theirs in zip(before.recurrent.parameters(), after.recurrent.parameters(),
-                            strict=True):  # fmt: skip
-        assert torch.equal(ours, theirs)
+    assert free[0] == 0 and sorted(free) == free and set(free) == {0, 1, 2, 3}
+    assert free.count(3) >= 0.65 * len(free)  # one pass, and yet everything learns for long
+
+
+def test_what_is_free_follows_from_the_step_alone(folder: Path) -> None:
+    task = Classifier(encoder=str(folder / "lm"), epochs=3, config={"floor.measure": False})
+    whole, parts = folder / "whole", folder / "parts"
+    task.fit(folder / "rows.csv", out=whole)
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Step) and event.step >= 5:
+            raise KeyboardInterrupt
+
+    config = {"floor.measure": False, "training.checkpoint_seconds": 0.0}
+    task = Classifier(encoder=str(folder / "lm"), epochs=3, config=config)
+    with pytest.raises((KeyboardInterrupt, TrainingError)):
+        task.fit(folder / "rows.csv", out=parts, on_event=stop)
+    Classifier().fit(folder / "rows.csv", out=parts, resume=True)
+    assert load(parts).predict("it was fine")
+    ours, theirs = (load_file(place / "model.safetensors") for place in (whole, parts))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_how_soon_everything_learns() -> None:
+    assert steps_a_layer(1000, 2, None, 25_000) == 100
+    assert steps_a_layer(750, 2, None, 4000) == 75
+    assert steps_a_layer(1400, 2, 2.0, 25_000) == 9  # 96 steps fit into two minutes
+    assert steps_a_layer(3, 4, None, 100) == 1
 
 
 def test_how_far_down_a_parameter_stands() -> None:
@@ -65,6 +106,44 @@ def test_how_far_down_a_parameter_stands() -> None:
              "members.0.recurrent.layers.0.forwards.W_i": 2,
              "members.0.attention.leave.weight": 1, "members.0.embedding.weight": 3}  # fmt: skip
     assert {name: depth_of(name, 2) for name in names} == names
+
+
+def test_how_far_down_a_block_stands() -> None:
+    language = LmModelConfig(cell="minGRU", stack="deep", hidden=8, depth=4, embedding=6)
+    network = LanguageNetwork(language, find("minGRU"), 20, tied=False)
+    names = [name for name, _ in TransferNetwork(ModelConfig(), network, 1).named_parameters()]
+    for block in range(4):
+        own = {depth_of(name, 4) for name in names if f"recurrent.blocks.{block}." in name}
+        assert own == {4 - block}
+    assert {depth_of(name, 4) for name in names if "recurrent.enter." in name} == {4}
+    assert {depth_of(name, 4) for name in names if "recurrent.norm." in name} == {1}
+    assert depth_of("embedding.weight", 4) == 5
+
+
+def test_settings_that_an_encoder_decides_are_refused(folder: Path) -> None:
+    for options in ({"hidden": 32}, {"depth": 3}, {"cell": "gru"}, {"vectors": "glove.txt"}):
+        with pytest.raises(ConfigError, match="beside an encoder"):
+            Classifier(encoder=str(folder / "lm"), **options).fit(folder / "rows.csv")
+
+
+def test_the_pooling_that_is_asked_for_is_taken(folder: Path) -> None:
+    config = {"floor.measure": False, "model.pooling": "mean"}
+    task = Classifier(encoder=str(folder / "lm"), epochs=1, config=config)
+    task.fit(folder / "rows.csv")
+    network = task._trained().network
+    assert network.members[0].pooling.kinds == ("mean",)
+
+
+def test_an_encoder_of_characters_sees_as_much_of_a_text() -> None:
+    config = configured("default", {"model.encoder": "runs/lm"}, {})
+    assert settled(config, 1000, "word").data.head_tail == (150, 250)
+    assert settled(config, 1000, "char").data.head_tail == (750, 1250)
+    assert settled(settled(config, 9, "byte"), 9, "byte").data.head_tail == (750, 1250)
+    assert settled(config, 1000, "word").training.precision == "auto"
+    named = configured("default", {"model.encoder": "runs/lm", "training.precision": "32"}, {})
+    assert settled(named, 1000, "word").training.precision == "32"
+    alone = settled(configured("default", {}, {}), 1000, "char")
+    assert alone.data.head_tail == (150, 250) and alone.training.precision == "32"
 
 
 def test_attention_is_carried_over(folder: Path) -> None:
