@@ -45,7 +45,8 @@ class LmModelConfig(Section):
         default=0, ge=0, description="steps that one attention head behind the layers sees; 0: none"
     )
     tied: bool | None = Field(
-        default=None, description="one matrix for embedding and softmax; null: of 1000 tokens and more"
+        default=None,
+        description="one matrix for embedding and softmax; null: of 1000 tokens and more",
     )
     softmax: Literal["auto", "full", "sampled", "adaptive"] = Field(
         default="auto",
