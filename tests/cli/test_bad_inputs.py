@@ -247,6 +247,7 @@ RUNS = [
     Bad("report: no run", lambda _: ["report", "runs/none"], ("runs/none",)),
     Bad("report: no result", _changed(_gone("result.json"), "report", "run"), ("result.json",), run="classify"),
     Bad("check: missing file", lambda _: ["check", "classify", "none.csv"], ("none.csv",)),
+    Bad("check: unknown setting", lambda f: ["check", "classify", write_films(f / "a.csv"), "--data.encodng", "x"], ("encodng", "encoding")),
     Bad("check: unknown column", lambda f: ["check", "classify", write_films(f / "a.csv"), "--text", "txet"], ('"text"',)),
 ]  # fmt: skip
 
