@@ -30,7 +30,7 @@ from elman.tasks.settings import checked
 from elman.tasks.shots import SHOTS, few_shot, plan_shots, settings_to_keep, without_blend
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
 from elman.tasks.transfer import language_network
-from elman.training import Event, fit, notes_to
+from elman.training import Event, check_extras, fit, notes_to
 
 OnEvent = Callable[[Event], None]
 
@@ -242,8 +242,9 @@ class Classifier:
         folder = Path(out)
         if resume:
             self._resume_settings(folder)
-            return folder
-        run.create(folder)
+        check_extras(self.config.training)
+        if not resume:
+            run.create(folder)
         return folder
 
     def _pretrain(self, data: Source, folder: Path | None, on_event: OnEvent | None) -> None:

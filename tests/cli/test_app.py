@@ -213,3 +213,16 @@ def test_doctor(elman) -> None:
         ("Elman", "builtin"),
     }
     assert "good" in elman("doctor").out
+
+
+@pytest.mark.parametrize("task", ["classify", "lm"])
+def test_a_missing_package_is_noticed_first(
+    elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    data = write_films(tmp_path / "films.csv")
+    words = ["train", task, data, "--out", tmp_path / "run", "--training.tensorboard", "true"]
+    answer = elman(*words)
+    assert answer.code == 1 and 'pip install "elman[tensorboard]"' in answer.err
+    assert len(answer.err.splitlines()) == 1, "something was read before"
+    assert not (tmp_path / "run").exists()
