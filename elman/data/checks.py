@@ -236,12 +236,12 @@ def _of_part(part: _Part) -> Iterator[Finding]:
 
 
 def _of_faults(part: _Part, name: str) -> Iterator[Finding]:
-    kinds: tuple[tuple[Fault, str, str], ...] = (
+    kinds: list[tuple[Fault, str, str]] = [
         ("row", "unreadable-rows", "{n} row(s){name} cannot be read"),
         ("encoding", "undecodable", "{n} stretch(es) of bytes{name} do not fit the encoding"),
-    )
+    ]
     if part.several:  # where one label is wanted, all rows without one are told of together
-        kinds += (("label", "missing-label", "{n} row(s){name} without a label"),)
+        kinds.append(("label", "missing-label", "{n} row(s){name} without a label"))
     for fault, kind, message in kinds:
         count = part.faults.counts.get(fault, 0) if part.faults else 0
         if part.faults and count:
