@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ import torch
 
 from elman.cells import Cell, find
 from elman.data import k_folds, read_vectors
-from elman.errors import ConfigError, DataError, ElmanError, RunError
+from elman.errors import ConfigError, ElmanError, RunError
 from elman.files import write_json
-from elman.tasks import run
+from elman.tasks import reading, run
 from elman.tasks.blend import Blend, Scores, fit_blend
 from elman.tasks.classify_config import ClassifyConfig, check_cell, configured
 from elman.tasks.classify_training import ClassifierTraining, settled
 from elman.tasks.fitted import Fitted, load_fitted, outputs_for
 from elman.tasks.measurement import averaged, document, measured
 from elman.tasks.network import TextClassifier
+from elman.tasks.predictions import predictions
 from elman.tasks.preparation import Prepared, Source, prepare
 from elman.tasks.pretraining import with_encoder
 from elman.tasks.result import CrossValidation, Evaluation, FewShot, Prediction, Result
@@ -29,7 +30,7 @@ from elman.tasks.settings import checked
 from elman.tasks.shots import SHOTS, few_shot, plan_shots, settings_to_keep, without_blend
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
 from elman.tasks.transfer import check_encoder, language_network
-from elman.training import Event, fit, notes_to
+from elman.training import Event, check_extras, fit, notes_to
 
 OnEvent = Callable[[Event], None]
 
@@ -116,39 +117,41 @@ class Classifier:
         return Result(self, evaluation, self._document, folder)
 
     def evaluate(
-        self, data: Source, *, text: str | None = None, label: str | None = None
+        self,
+        data: Source,
+        *,
+        text: str | None = None,
+        label: str | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> Evaluation:
         """Measures on labelled texts, beside the floor on the same rows.
 
         Args:
             data: a file or folder of labelled texts.
             text, label: its columns; those of the training file unless named.
+            settings: `data.*` settings over the run's, for a file that is written otherwise.
 
         Raises:
             DataError: the data cannot be used or has a label that was not trained.
         """
         fitted = self._trained()
-        texts = data if isinstance(data, LabelledTexts) else self._labelled(data, text, label)
-        return measured(fitted, texts, "test", self.config.training.seed)
+        if not isinstance(data, LabelledTexts):
+            data = reading.labelled(fitted, data, {"text": text, "label": label}, settings)
+        return measured(fitted, data, "test", self.config.training.seed)
+
+    def read(
+        self,
+        data: str | PathLike[str],
+        *,
+        text: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Iterator[str]:
+        """The texts to predict in a file or "-", read as the training file was; see `evaluate`."""
+        return reading.texts_in(self._trained(), data, text, settings)
 
     def predict(self, texts: str | Iterable[str]) -> list[Prediction]:
         """The label of each text, with the probabilities of every class."""
-        fitted = self._trained()
-        given = [texts] if isinstance(texts, str) else list(texts)
-        wrong = next((text for text in given if not isinstance(text, str)), None)
-        if wrong is not None:
-            raise DataError(f"got {wrong!r} ({type(wrong).__name__}), wanted texts.")
-        probabilities = fitted.blend.probabilities(*fitted.scored(given))
-        labels = fitted.labels(probabilities)
-        return [
-            Prediction(
-                text,
-                tuple(label) if fitted.several else (label,),
-                dict(zip(fitted.classes, map(float, row), strict=True)),
-                fitted.several,
-            )
-            for text, label, row in zip(given, labels, probabilities, strict=True)
-        ]
+        return predictions(self._trained(), texts)
 
     def cross_validate(
         self, data: Source, folds: int = 5, *, on_event: OnEvent | None = None
@@ -240,8 +243,9 @@ class Classifier:
         folder = Path(out)
         if resume:
             self._resume_settings(folder)
-            return folder
-        run.create(folder)
+        check_extras(self.config.training)
+        if not resume:
+            run.create(folder)
         return folder
 
     def _pretrain(self, data: Source, folder: Path | None, on_event: OnEvent | None) -> None:
@@ -375,15 +379,6 @@ class Classifier:
         if self._fitted is None:
             raise ConfigError("this classifier is not trained.", hint="Call fit or elman.load.")
         return self._fitted
-
-    def _labelled(
-        self, data: str | PathLike[str], text: str | None, label: str | None
-    ) -> LabelledTexts:
-        fitted = self._trained()
-        config = self.config.data.model_copy(
-            update={"text": text or self.config.data.text, "label": label or self.config.data.label}
-        )
-        return read_labelled(data, config, columns=fitted.columns, several=fitted.several)
 
 
 def _blend(fitted: Fitted, made: Prepared, network: Scores, floor: Scores | None) -> Blend:

@@ -35,7 +35,7 @@ from elman.tasks.lm_preparation import (
 from elman.tasks.lm_training import LanguageTraining, token_losses
 from elman.tasks.run_command import command
 from elman.tasks.settings import layered
-from elman.training import Event, fit, notes_to
+from elman.training import Event, check_extras, fit, notes_to
 
 OnEvent = Callable[[Event], None]
 
@@ -290,6 +290,7 @@ class LanguageModel:
                 raise ConfigError("resume needs the run to continue.", hint="Name it with out=.")
             return None
         folder = Path(out)
+        check_extras(self.config.training)
         if not resume:
             run.create(folder)
         return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -152,11 +152,21 @@ def read_training(data: str | PathLike[str], config: ClassifyConfig, say: Say) -
     """
     texts = read_labelled(data, config.data, several=config.data.several_labels)
     found = texts.examples.facts
-    how = ", ".join(str(found[key]) for key in ("format", "compression") if found.get(key))
+    how = ", ".join(_how(found))
     columns = f'text "{found.get("text")}", label "{found.get("label")}"'
     rows = f"{len(texts)} rows of {len(texts.counts())} classes"
     say(f"{rows} from {found.get('path')} ({how}; {columns})")
     return texts
+
+
+def _how(found: Mapping[str, Any]) -> Iterator[str]:
+    """How a file was read, in words that `--data.*` takes."""
+    for key in ("format", "compression"):
+        if found.get(key):
+            yield str(found[key])
+    for key in ("delimiter", "encoding"):
+        if found.get(key):
+            yield f"{key} {found[key]}"
 
 
 def _classes(texts: LabelledTexts) -> tuple[str, ...]:

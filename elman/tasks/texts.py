@@ -73,6 +73,15 @@ class LabelledTexts:
         return found
 
 
+def reading_options(config: TextConfig, columns: Mapping[str, str | None] | None) -> dict[str, Any]:
+    """The options of `read_examples` in the settings, with `columns` where they name none."""
+    options = config.model_dump(exclude={"tokeniser", "max_tokens", "head_tail", "several_labels"})
+    for name, column in (columns or {}).items():
+        if options.get(name) is None:
+            options[name] = column
+    return options
+
+
 def read_labelled(
     path: str | PathLike[str],
     config: TextConfig,
@@ -92,11 +101,7 @@ def read_labelled(
     Raises:
         DataError: the file or a row cannot be used.
     """
-    options = config.model_dump(exclude={"tokeniser", "max_tokens", "head_tail", "several_labels"})
-    for name, column in (columns or {}).items():
-        if options.get(name) is None:
-            options[name] = column
-    examples = read_examples(path, **options)
+    examples = read_examples(path, **reading_options(config, columns))
     labels = tuple(example.labels for example in examples)
     found = examples.several_labels if several is None else several
     if not found:

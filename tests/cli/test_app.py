@@ -55,6 +55,7 @@ def test_every_verb_has_help_and_json(elman, path: tuple[str, ...]) -> None:
         (["train", "classify", "x.csv", "--model.hidden"], "needs a value"),
         (["train", "classify", "x.csv", "--model.hidden", "--json"], "needs a value"),
         (["evaluate", "run", "x.csv", "--model.hidden", "3"], "only `train`"),
+        (["doctor", "--data.encoding", "utf-8"], "only `train`"),
         (["predict"], "RUN"),
         (["data"], "list, path, fetch"),
         (["data", "fecth", "imdb"], 'Did you mean "fetch"?'),
@@ -238,3 +239,16 @@ def test_doctor(elman) -> None:
         ("Elman", "builtin"),
     }
     assert "good" in elman("doctor").out
+
+
+@pytest.mark.parametrize("task", ["classify", "lm"])
+def test_a_missing_package_is_noticed_first(
+    elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    data = write_films(tmp_path / "films.csv")
+    words = ["train", task, data, "--out", tmp_path / "run", "--training.tensorboard", "true"]
+    answer = elman(*words)
+    assert answer.code == 1 and 'pip install "elman[tensorboard]"' in answer.err
+    assert len(answer.err.splitlines()) == 1, "something was read before"
+    assert not (tmp_path / "run").exists()

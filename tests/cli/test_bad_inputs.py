@@ -238,10 +238,16 @@ RUNS = [
     Bad("evaluate: unknown class", lambda f: [(f / "t.csv").write_text("text,label\na film,splendid\n"), "evaluate", "run", "t.csv"][1:], ("splendid",), run="classify"),
     Bad("predict: empty input", _changed(_nothing, "predict", "run", "-"), ("empty",), run="classify"),
     Bad("predict: nothing", _changed(_nothing, "predict", "run"), ("nothing to predict",), run="classify"),
-    Bad("predict: not UTF-8", _changed(_nothing, "predict", "run", "-"), ("line 2", "utf-8"), "classify", b"fine\n\xff\xfe\n"),
+    Bad("predict: not UTF-8", _changed(_nothing, "predict", "run", "-"), ("line 2", "utf-8", "--data.encoding"), "classify", "déjà\n".encode() + b"\xff\n"),
+    Bad("predict: no such file", _changed(_nothing, "predict", "run", "flims.csv"), ("flims.csv", "no file"), run="classify"),
+    Bad("predict: a folder", _changed(_nothing, "predict", "run", "run"), ("run", "folder"), run="classify"),
+    Bad("predict: other columns", lambda f: [(f / "t.csv").write_text("a,b\nx,y\n"), "predict", "run", "t.csv"][1:], ("t.csv", '"text"', "--text"), run="classify"),
+    Bad("predict: unknown setting", _changed(_nothing, "predict", "run", "a", "--data.encodng", "x"), ("encodng", "encoding"), run="classify"),
+    Bad("evaluate: setting of the model", _changed(_nothing, "evaluate", "run", "a.csv", "--data.max_tokens", "3"), ("data.max_tokens", "trained"), run="classify"),
     Bad("report: no run", lambda _: ["report", "runs/none"], ("runs/none",)),
     Bad("report: no result", _changed(_gone("result.json"), "report", "run"), ("result.json",), run="classify"),
     Bad("check: missing file", lambda _: ["check", "classify", "none.csv"], ("none.csv",)),
+    Bad("check: unknown setting", lambda f: ["check", "classify", write_films(f / "a.csv"), "--data.encodng", "x"], ("encodng", "encoding")),
     Bad("check: unknown column", lambda f: ["check", "classify", write_films(f / "a.csv"), "--text", "txet"], ('"text"',)),
 ]  # fmt: skip
 
