@@ -77,7 +77,6 @@ def classify(
     task = elman.Classifier(
         preset=preset, config=settings, **options.named(), **own, bidirectional=bidirectional
     )
-    share = _share(valid)
     if folds is not None and shots:
         raise ConfigError("--folds and --shots are two ways to measure.", hint="Take one.")
     if folds is not None:
@@ -86,7 +85,7 @@ def classify(
     numbers = _numbers(shots)
     folder = options.folder("shots" if shots else "classify", data)
     asked: Mapping[str, Any] = {
-        "valid": share, "test": test, "out": folder, "resume": options.resume
+        "valid": valid, "test": test, "out": folder, "resume": options.resume
     }  # fmt: skip
     with watching() as on_event:
         if shots:
@@ -216,13 +215,3 @@ def show_curve(document: Mapping[str, Any], folder: Path, report: Path | None) -
 def _mean_and_spread(values: Sequence[float]) -> str:
     mean = number(fmean(values)) if values else "-"
     return f"{mean} ± {number(stdev(values))}" if len(values) > 1 else mean
-
-
-def _share(valid: str | None) -> str | float | None:
-    """`0.1` is a share of the training data, unless there is a file of that name."""
-    if valid is None or Path(valid).exists():
-        return valid
-    try:
-        return float(valid)
-    except ValueError:
-        return valid

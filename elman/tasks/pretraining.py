@@ -22,6 +22,42 @@ SHARES = (0.6, 0.15)
 _PASSES = (2, 2)  # over each, at most, where no budget is given
 
 
+def with_encoder(
+    asked: ClassifyConfig,
+    text: str,
+    own: Iterable[str],
+    folder: Path | None,
+    on_event: OnEvent | None,
+) -> ClassifyConfig:
+    """The settings with a language model to begin with, and the minutes that it leaves.
+
+    Args: as for `pretrained`, which trains it or finds it trained already.
+    """
+    encoder = pretrained(asked, text, own, folder, on_event)
+    minutes = asked.training.minutes
+    rest = None if minutes is None else minutes * (1 - sum(SHARES))
+    return asked.model_copy(
+        update={
+            "model": asked.model.model_copy(update={"encoder": encoder}),
+            "training": asked.training.model_copy(update={"minutes": rest}),
+        }
+    )
+
+
+def as_asked(config: ClassifyConfig, asked: ClassifyConfig) -> ClassifyConfig:
+    """The settings of a run with the encoder and the minutes that were asked for.
+
+    So they stand in config.yaml: a run that is begun or resumed with it trains its language model,
+    or finds it, and shares the minutes out as the first one did.
+    """
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"encoder": asked.model.encoder}),
+            "training": config.training.model_copy(update={"minutes": asked.training.minutes}),
+        }
+    )
+
+
 def pretrained(
     config: ClassifyConfig,
     text: str,
