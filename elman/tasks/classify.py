@@ -8,20 +8,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from elman.cells import Cell, find
-from elman.data import k_folds, read_vectors
 from elman.errors import ConfigError, DataError, ElmanError
 from elman.files import write_json
 from elman.tasks import run
-from elman.tasks.blend import Blend, Scores, fit_blend
+from elman.tasks.building import blended, built
 from elman.tasks.classify_config import ClassifyConfig, check_cell, configured
 from elman.tasks.classify_training import ClassifierTraining, settled
-from elman.tasks.fitted import Fitted, load_fitted, outputs_for
-from elman.tasks.measurement import averaged, document, measured
-from elman.tasks.network import TextClassifier
-from elman.tasks.preparation import Prepared, Source, prepare
+from elman.tasks.cross_validation import cross_validated
+from elman.tasks.fitted import Fitted, load_fitted
+from elman.tasks.measurement import document, measured
+from elman.tasks.preparation import Prepared, Source, prepare, read_training
 from elman.tasks.pretraining import as_asked, with_encoder
 from elman.tasks.result import CrossValidation, Evaluation, FewShot, Prediction, Result
 from elman.tasks.resuming import resumed
@@ -29,7 +26,6 @@ from elman.tasks.run_command import command
 from elman.tasks.settings import checked
 from elman.tasks.shots import SHOTS, few_shot, plan_shots, settings_to_keep, without_blend
 from elman.tasks.texts import LabelledTexts, facts, read_labelled
-from elman.tasks.transfer import language_network
 from elman.tasks.validation_part import as_setting
 from elman.training import Event, fit, notes_to
 
@@ -109,11 +105,11 @@ class Classifier:
         if folder is not None:
             run.write_config(folder, kept.model_dump(mode="json"))
         test_texts = self._read_test(test, config, made)
-        fitted = self._build(config, made, say)
+        fitted = built(config, self._recurrence(config), made, say)
         self._train(fitted, kept, made, folder, resume, on_event)
         fitted.config = kept
         unseen = (fitted.network_scores(made.numbers_valid, made.own), made.floor_scores())
-        fitted.blend = _blend(fitted, made, *unseen)
+        fitted.blend = blended(fitted, made, *unseen)
         self._fitted = fitted
         seed = kept.training.seed
         if test_texts is None:
@@ -161,24 +157,26 @@ class Classifier:
         ]
 
     def cross_validate(
-        self, data: Source, folds: int = 5, *, on_event: OnEvent | None = None
+        self,
+        data: Source,
+        folds: int = 5,
+        *,
+        out: str | PathLike[str] | None = None,
+        on_event: OnEvent | None = None,
     ) -> CrossValidation:
         """Trains `folds` times, each time measured on rows it has not seen.
 
+        Args:
+            data, out, on_event: as for `fit`; the run holds what was measured and no model.
+            folds: how many parts the rows are cut into; they share the minutes.
+
         Raises:
-            ConfigError: fewer than two folds, or more than rows.
+            ConfigError: fewer than two folds, or more than rows. Otherwise as `fit`.
         """
-        whole = data if isinstance(data, LabelledTexts) else read_labelled(data, self._asked.data)
+        folder, asked = self._open(out, False, None)
         say = notes_to(on_event)
-        measurements: list[Evaluation] = []
-        for number, (kept, off) in enumerate(
-            k_folds(whole.labels, folds, self._asked.training.seed), start=1
-        ):
-            say(f"fold {number} of {folds}")
-            task = self._like(self._asked)
-            result = task.fit(whole.select(kept), test=whole.select(off), on_event=on_event)
-            measurements.append(result.evaluation)
-        return averaged(measurements)
+        whole = data if isinstance(data, LabelledTexts) else read_training(data, asked, say)
+        return cross_validated(whole, folds, asked, self._like, folder, on_event)
 
     def few_shot(
         self,
@@ -279,38 +277,6 @@ class Classifier:
             return test
         return read_labelled(test, config.data, columns=made.columns, several=made.several)
 
-    def _build(self, config: ClassifyConfig, made: Prepared, say: Callable[[str], None]) -> Fitted:
-        model = config.model
-        torch.manual_seed(config.training.seed)
-        vectors = None
-        if model.vectors is not None:
-            vectors = read_vectors(model.vectors, made.tokeniser.vocabulary)
-            say(
-                f"vectors: {vectors.found} of {made.tokeniser.size - 2} words found "
-                f"({100 * vectors.coverage:.1f} %), {vectors.dim} numbers each"
-            )
-        network = TextClassifier(
-            model,
-            self._recurrence(config),
-            made.tokeniser.size,
-            outputs_for(made.classes, made.several),
-            dimension=None if vectors is None else vectors.dim,
-            pieces=made.tokeniser.vocabulary,
-            encoder=None if model.encoder is None else language_network(model.encoder),
-        )
-        if vectors is not None:
-            network.take_vectors(torch.from_numpy(vectors.matrix), freeze=model.freeze_vectors)
-        return Fitted(
-            config,
-            network,
-            made.tokeniser,
-            made.classes,
-            made.several,
-            made.columns,
-            Blend(several=made.several),
-            made.floors,
-        )
-
     def _train(
         self,
         fitted: Fitted,
@@ -321,12 +287,12 @@ class Classifier:
         on_event: OnEvent | None,
     ) -> None:
         config = fitted.config
-        blended = made.floor_scores() if config.floor.blend else None
+        beside = made.floor_scores() if config.floor.blend else None
         trainable = ClassifierTraining(
             fitted.network,
             made.numbers_train,
             made.numbers_valid,
-            blended,
+            beside,
             config,
             None if made.owners is None or made.own is None else (made.owners, made.own),
         )
@@ -356,7 +322,8 @@ class Classifier:
         }
         name = folder.name if folder is not None else "classify"
         seconds = time.perf_counter() - start
-        return document(fitted, name, data, evaluation, seconds, command())
+        citation = self._recurrence(fitted.config).citation
+        return document(fitted, name, data, evaluation, seconds, command(), citation)
 
     def _write(self, folder: Path) -> None:
         fitted = self._trained()
@@ -386,9 +353,3 @@ class Classifier:
             update={"text": text or self.config.data.text, "label": label or self.config.data.label}
         )
         return read_labelled(data, config, columns=fitted.columns, several=fitted.several)
-
-
-def _blend(fitted: Fitted, made: Prepared, network: Scores, floor: Scores | None) -> Blend:
-    blended = floor if fitted.config.floor.blend else None
-    targets = made.numbers_valid.targets(range(len(made.valid)))
-    return fit_blend(network, blended, targets, several=made.several)

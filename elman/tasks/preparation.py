@@ -191,7 +191,7 @@ def split_off(
     if isinstance(valid, LabelledTexts):
         return whole, valid, None, None
     share = share_or_file(config.valid if valid is None else valid)
-    if isinstance(share, float):
+    if not isinstance(share, str):
         if not 0 < share < 1:
             raise ConfigError(
                 f"got a share of {share:g} to validate on, wanted one between 0 and 1.",
