@@ -35,6 +35,7 @@ from elman.tasks.lm_preparation import (
 from elman.tasks.lm_training import LanguageTraining, token_losses
 from elman.tasks.run_command import command
 from elman.tasks.settings import layered
+from elman.tasks.validation_part import origin, own_part
 from elman.training import Event, check_extras, fit, notes_to
 
 OnEvent = Callable[[Event], None]
@@ -100,7 +101,7 @@ class LanguageModel:
             valid, test: files, or shares of the text's end to hold out; without a test part the
                 validation part is measured.
             out: the run directory to write; without one nothing is kept.
-            resume: go on with the run in `out`.
+            resume: go on with the run in `out`, with its validation part.
             on_event: is told what happens.
 
         Raises:
@@ -109,6 +110,9 @@ class LanguageModel:
         """
         begun = time.perf_counter()
         folder = self._open(out, resume)
+        part = own_part(folder if resume else None, self.config, valid)
+        if valid is None and part != LmConfig().valid:
+            valid = part  # named in the settings or when the run was begun: taken as it is
         start = self.config.model.start
         before = None if start is None else LanguageModel.load(start)
         say = notes_to(on_event)
@@ -117,13 +121,15 @@ class LanguageModel:
         if before is not None:  # its sizes, our dropouts would be another model's
             model = before.config.model.model_copy(update={"start": start})
             self.config = self.config.model_copy(update={"model": model})
-        if folder is not None:
-            run.write_config(folder, self.config.model_dump(mode="json"))
+        config = self.config.model_copy(update={"valid": part})
+        if folder is not None and not run.has_config(folder):
+            run.write_config(folder, config.model_dump(mode="json"))
         fitted = self._fitted = self._build(made, before)
+        fitted.config = config
         trainable = LanguageTraining(
             fitted.network, made.train, made.valid, self.config, made.tokeniser
         )
-        settings = self.config.model_dump(mode="json", exclude={"training"})
+        settings = config.model_dump(mode="json", exclude={"training"})
         fit(
             trainable,
             self.config.training,
@@ -138,6 +144,9 @@ class LanguageModel:
         document = self._document(
             made, evaluation, fspath(data), folder, time.perf_counter() - begun
         )
+        for name, held in (("valid", valid), ("test", test)):
+            if held is not None:
+                document["data"][name] |= origin(held)
         if folder is not None:
             self._write(folder, document)
         return LmResult(self, evaluation, document, folder)

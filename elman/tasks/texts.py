@@ -129,21 +129,30 @@ def encoded(
     return encode(source, encoder, classes, several_labels=several)
 
 
-def facts(
-    texts: LabelledTexts, numbers: EncodedTexts, tokeniser: Tokeniser, **more: Any
-) -> dict[str, Any]:
-    """What `result.json` says about a set: file, rows, fingerprint, classes, tokens."""
+_READ = ("path", "format", "encoding", "delimiter", "compression", "text", "label")
+
+
+def file_facts(texts: LabelledTexts) -> dict[str, Any]:
+    """What `result.json` says about a set that was not encoded: file, rows, classes."""
     found = texts.examples.facts
-    lengths = numbers.lengths
-    total = int(lengths.sum())
-    unknown = numbers.ids % tokeniser.size == tokeniser.unknown_id
-    keys = ("path", "format", "encoding", "delimiter", "compression", "text", "label")
     return {
-        **{key: found.get(key) for key in keys},
+        **{key: found.get(key) for key in _READ},
         "path": str(found.get("path")),
         "rows": len(texts),
         "fingerprint": texts.examples.fingerprint(),
         "classes": texts.counts(),
+    }
+
+
+def facts(
+    texts: LabelledTexts, numbers: EncodedTexts, tokeniser: Tokeniser, **more: Any
+) -> dict[str, Any]:
+    """What `result.json` says about a set: file, rows, fingerprint, classes, tokens."""
+    lengths = numbers.lengths
+    total = int(lengths.sum())
+    unknown = numbers.ids % tokeniser.size == tokeniser.unknown_id
+    return {
+        **file_facts(texts),
         "tokens": length_facts(lengths),
         "unknown_share": float(unknown.sum() / total) if total else 0.0,
         **more,
