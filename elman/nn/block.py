@@ -242,7 +242,7 @@ class Deep(nn.Module):
             begin = _with_rows(state, traced.unbatched)
             y, state = self._run(traced.data, begin, traced.lengths, marks)
             return traced.restore(y), _without_rows(state, traced.unbatched)
-        if self._is_plain(x, lengths, mask):
+        if self._is_plain(x, mask) and isinstance(lengths, Tensor | None):
             return self._run(x, state, lengths, resets)
         batch = open_batch(x, features=self.input_size, **form)
         layout, time = batch.layout, max(batch.layout.steps, 1)
@@ -274,11 +274,11 @@ class Deep(nn.Module):
         y, state = self._run(data, _with_rows(state, alone), None, None)
         return (y[0, 0] if alone else y[0]), _without_rows(state, alone)
 
-    def _is_plain(self, x: Any, lengths: Any, mask: Tensor | None) -> bool:
+    def _is_plain(self, x: Any, mask: Tensor | None) -> bool:
         """Whether a batch has the form already in which the blocks are run."""
         if not isinstance(x, Tensor) or x.is_nested or self.batch_first or mask is not None:
             return False
-        return x.dim() == 3 and (lengths is None or isinstance(lengths, Tensor))
+        return x.dim() == 3
 
     def _run(
         self, x: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None

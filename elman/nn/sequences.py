@@ -112,7 +112,7 @@ class OpenBatch:
         padded, _ = pad_packed_sequence(value, batch_first=self.batch_first)
         return self._pack_padded(padded, name)
 
-    def _pack_nested(self, value: Tensor, name: str) -> Tensor:
+    def _pack_nested(self, value: Any, name: str) -> Tensor:
         values = value.values()
         mine: Any = self.jagged
         if mine is None or not torch.equal(mine.offsets(), value.offsets()):
