@@ -39,7 +39,8 @@ def built(config: ClassifyConfig, cell: Cell, made: Prepared, say: Callable[[str
         encoder=None if model.encoder is None else language_network(model.encoder),
     )
     if vectors is not None:
-        network.take_vectors(torch.from_numpy(vectors.matrix), freeze=model.freeze_vectors)
+        matrix, known = torch.from_numpy(vectors.matrix), torch.from_numpy(vectors.mask)
+        network.take_vectors(matrix, known, freeze=model.freeze_vectors)
     return Fitted(
         config,
         network,

@@ -70,10 +70,14 @@ class TextNetwork(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.pooling.output_size, outputs)
 
-    def take_vectors(self, vectors: Tensor, *, freeze: bool) -> None:
-        """Starts the words' vectors from `(vocabulary, size)`; `freeze` keeps them as they are."""
+    def take_vectors(self, vectors: Tensor, known: Tensor, *, freeze: bool) -> None:
+        """Starts the words' vectors from `(vocabulary, size)`; `freeze` keeps them as they are.
+
+        Words that are not `known`, `(vocabulary,)`, keep their small random start: as zeros they
+        would all be one word.
+        """
         with torch.no_grad():
-            self.embedding.weight.copy_(vectors)
+            self.embedding.weight[known] = vectors[known]
         self.embedding.weight.requires_grad_(not freeze)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
@@ -127,11 +131,11 @@ class TextClassifier(nn.Module):
             for _ in range(1 if encoder is not None else config.members or 1)
         )
 
-    def take_vectors(self, vectors: Tensor, *, freeze: bool) -> None:
+    def take_vectors(self, vectors: Tensor, known: Tensor, *, freeze: bool) -> None:
         """Starts every network's words from `(vocabulary, size)`; `freeze` keeps them."""
         for member in self.members:
             assert isinstance(member, TextNetwork)
-            member.take_vectors(vectors, freeze=freeze)
+            member.take_vectors(vectors, known, freeze=freeze)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """`(time, batch)` token numbers and `(batch,)` lengths -> `(members, batch, outputs)`."""

@@ -57,3 +57,17 @@ def test_a_gated_block_refuses_what_it_cannot_feed() -> None:
 
     with pytest.raises(ElmanError, match="Timed needs t beside its input"):
         Deep(Timed, 6, 8)
+
+
+def test_words_without_a_given_vector_stay_apart() -> None:
+    torch.manual_seed(0)
+    network = TextClassifier(_config("plain"), catalogue()["LSTM"], 6, 2, dimension=3)
+    given = torch.zeros(6, 3)
+    given[2:4] = torch.tensor([[1.0, 2, 3], [4, 5, 6]])
+    known = torch.tensor([False, False, True, True, False, False])
+    network.take_vectors(given, known, freeze=True)
+    (member,) = network.members
+    table = member.embedding.weight
+    assert torch.equal(table[2:4], given[2:4]) and not table.requires_grad
+    assert not table[0].any()  # padding
+    assert table[1].any() and not torch.equal(table[4], table[5])

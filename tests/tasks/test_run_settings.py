@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import elman
 from elman import LanguageModel
-from elman.errors import RunError
+from elman.errors import ElmanError, RunError
 from elman.tasks import Classifier, run
 from elman.training import Event, Validated
 
@@ -159,3 +160,17 @@ def test_pre_training_is_resumed_with_the_same_command(folder: Path, tmp_path: P
     after = (tmp_path / "cut" / "language-tuned" / "manifest.json").stat().st_mtime_ns
     assert before == after  # the language model is not trained again
     assert Classifier.load(tmp_path / "cut").predict(["a lovely film"])
+
+
+def test_a_finished_run_survives_a_wrong_resumption(folder: Path, tmp_path: Path) -> None:
+    Classifier(config=TINY).fit(folder / "rows.csv", out=tmp_path / "rows")
+    with pytest.raises(ElmanError):
+        Classifier(config=TINY, hidden=9).fit(
+            folder / "rows.csv", out=tmp_path / "rows", resume=True
+        )
+    assert elman.load(tmp_path / "rows").predict("one")
+    LanguageModel("char", TEXT).fit(folder / "text.txt", out=tmp_path / "text")
+    with pytest.raises(ElmanError):
+        other = LanguageModel("char", {**TEXT, "model.hidden": 9})
+        other.fit(folder / "text.txt", out=tmp_path / "text", resume=True)
+    assert elman.load(tmp_path / "text").score("one")
