@@ -31,6 +31,7 @@ from elman.tasks.lm_preparation import PREPARED
 from elman.training import Event, notes_to
 
 GENERAL, TUNED = "language", "language-tuned"
+_LEFT = "minutes-left.json"
 SHARES = (0.4, 0.12)
 """Of the budget of minutes: for the text at large, and for the task's own texts. Where there is one
 stage, it has both."""
@@ -67,13 +68,27 @@ def with_encoder(
     minutes = asked.training.minutes
     if minutes is not None:
         spent = (before + time.perf_counter() - began) / 60
-        minutes = max(minutes - spent, _LEAST * minutes)
+        minutes = _decided(folder, max(minutes - spent, _LEAST * minutes))
     return asked.model_copy(
         update={
             "model": asked.model.model_copy(update={"encoder": encoder}),
             "training": asked.training.model_copy(update={"minutes": minutes}),
         }
     )
+
+
+def _decided(folder: Path | None, minutes: float) -> float:
+    """The minutes that are left, as they were when the classifier's training first began.
+
+    Its schedule is laid out for them; a resumed run has the same.
+    """
+    if folder is None:
+        return minutes
+    path = folder / _LEFT
+    if path.exists():
+        return float(read_json(path)["minutes"])
+    write_json(path, {"minutes": minutes})
+    return minutes
 
 
 def as_asked(config: ClassifyConfig, asked: ClassifyConfig) -> ClassifyConfig:

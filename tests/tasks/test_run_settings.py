@@ -170,7 +170,7 @@ def test_a_finished_run_survives_a_wrong_resumption(folder: Path, tmp_path: Path
         )
     assert elman.load(tmp_path / "rows").predict("one")
     LanguageModel("char", TEXT).fit(folder / "text.txt", out=tmp_path / "text")
+    other = LanguageModel("char", {**TEXT, "model.hidden": 9})
     with pytest.raises(ElmanError):
-        other = LanguageModel("char", {**TEXT, "model.hidden": 9})
         other.fit(folder / "text.txt", out=tmp_path / "text", resume=True)
     assert elman.load(tmp_path / "text").score("one")
