@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elman import cells as cells
     from elman import compiler as compiler
     from elman import data as data
+    from elman import decoding as decoding
     from elman import diagnostics as diagnostics
     from elman import kernels as kernels
     from elman import metrics as metrics
@@ -56,6 +57,7 @@ _ROOMS = frozenset(
         "cells",
         "compiler",
         "data",
+        "decoding",
         "diagnostics",
         "errors",
         "files",

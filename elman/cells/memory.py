@@ -95,15 +95,23 @@ def LMU(x, /, h, m: order, *, order=16, theta=64.0):  # noqa: F821 - a hyper-par
     return tanh(W.h @ x + R.h @ h + U.h @ m), m
 
 
-@cell(init={"R.*": "orthogonal", "b.*": 0.0, "b.f": 1.0, "u.logtau": "chrono:21"})
+@cell(
+    init={
+        "R.*": "orthogonal",
+        "b.*": 0.0,
+        "b.f": 1.0,
+        "u.logtau": "uniform:0:3",
+        "u.s": "within:u.logtau",
+    }
+)
 def PhasedLSTM(x, t: 1, /, h, c, *, r=0.05, leak=0.001):  # type: ignore[valid-type]
     """An LSTM whose units open for a share r of their own period.
 
     Source: Neil, Pfeiffer and Liu 2016, arXiv:1610.09513, section 2.
     Convention: t is the time of the step, a stream of size 1; u.s the shift, exp(u.logtau) the
-    period, which starts between 1 and 20 steps (the paper: exp(U(0, 3))); with peepholes, the
-    output gate sees the proposed cell. The leak is the training value of the paper's alpha; set
-    leak=0 at inference.
+    period. As in the paper periods start as exp(U(0, 3)), between 1 and 20 steps, and shifts
+    anywhere within them. With peepholes; the output gate sees the proposed cell. The leak is the
+    training value of the paper's alpha; set leak=0 at inference.
     """
     phi = ((t - u.s) % exp(u.logtau)) / exp(u.logtau)
     k = where(phi < r / 2, 2 * phi / r, where(phi < r, 2 - 2 * phi / r, leak * phi))

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from importlib import import_module
 from typing import Any, NoReturn
@@ -95,9 +95,8 @@ def _call(words: list[str]) -> int:
         bound.arguments[name] = _with_dash(value)
     if "overrides" in ignored:
         bound.arguments["overrides"] = overrides
-    elif overrides:
-        name = next(iter(overrides))
-        raise _UsageError(f'Unknown option "--{name}": only `train` takes dotted settings.')
+    if overrides:
+        _check_overrides(words[0], overrides, "overrides" in ignored)
     result = command(*bound.args, **bound.kwargs)
     return result if isinstance(result, int) else 0
 
@@ -188,6 +187,22 @@ def _overrides(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             position += 1
         found[name] = value
     return rest, found
+
+
+def _check_overrides(verb: str, overrides: Mapping[str, str], taken: bool) -> None:
+    """Refuses dotted settings that a verb has no use for.
+
+    Raises:
+        _UsageError: there is one.
+    """
+    if verb == "train":
+        return
+    wrong = next((name for name in overrides if not taken or not name.startswith("data.")), None)
+    if wrong is not None:
+        others = f"; `{verb}` takes --data.* alone" if taken else ""
+        raise _UsageError(
+            f'Unknown option "--{wrong}": only `train` takes dotted settings{others}.'
+        )
 
 
 def _dotted(name: str) -> bool:

@@ -14,6 +14,7 @@ from elman.cli.output import show, show_json, table
 from elman.errors import CellError
 
 Part = Literal["all", "equations", "latex", "ir", "analysis", "plan"]
+_USUAL = 128
 
 
 def cells(
@@ -25,8 +26,12 @@ def cells(
         tuple[str, ...],
         Parameter(name="--set", help="A hyper-parameter, as name=value; may be repeated."),
     ] = (),
-    input_size: Annotated[int, Parameter(help="Input size of the plan.", show_default=True)] = 128,
-    hidden: Annotated[int, Parameter(help="Units of the plan.", show_default=True)] = 128,
+    input_size: Annotated[
+        int | None, Parameter(help=f"Input size of the plan; {_USUAL}, or what the cell needs.")
+    ] = None,
+    hidden: Annotated[
+        int | None, Parameter(help=f"Units of the plan; {_USUAL}, or what the cell needs.")
+    ] = None,
     batch: Annotated[int, Parameter(help="Rows of the plan.", show_default=True)] = 64,
     time: Annotated[int, Parameter(help="Steps of the plan.", show_default=True)] = 256,
     check: Annotated[
@@ -57,7 +62,8 @@ def cells(
     if "analysis" in wanted:
         parts["analysis"] = _analysis(step)
     if "plan" in wanted:
-        layer = elman.nn.Recurrent(cell, input_size, hidden, hyperparameters=values)
+        sizes = step.fitting(input_size=input_size, hidden_size=hidden, usual=_USUAL)
+        layer = elman.nn.Recurrent(cell, *sizes, hyperparameters=values)
         parts["plan"] = str(layer.plan(batch, time))
     if json:
         show_json({"name": cell.name, "source": cell.citation, **parts})
@@ -67,7 +73,9 @@ def cells(
 
 
 def _check(cell: Any, values: dict[str, Any], json: bool) -> int:
-    found = elman.check_cell(cell, hyperparameters=values)
+    _, only = cell.step(**values).fitting(usual=0)
+    sizes: dict[str, Any] = {"sizes": (only,)} if only else {}
+    found = elman.check_cell(cell, hyperparameters=values, **sizes)
     if json:
         show_json({**asdict(found), "good": found.good})
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-import elman
 from elman.cli.output import show, show_json
+from elman.cli.settings import read_settings
 
 
 def classify(
@@ -20,24 +21,23 @@ def classify(
     text: Annotated[str | None, Parameter(help="The column of the texts.")] = None,
     label: Annotated[str | None, Parameter(help="The column of the classes.")] = None,
     json: Annotated[bool, Parameter(help="Print the findings as JSON.")] = False,
+    overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
 ) -> int:
-    """Look for empty rows, texts that stand in two parts, misspelt classes, odd lengths, ...
+    """Look for rows that cannot be read, empty rows, texts that stand in two parts, ...
 
-    The exit code is 1 when something was found that training would stop at.
+    The files are read as `elman train classify` reads them, with the same --data.KEY VALUE. The
+    exit code is 1 when something was found that training would stop at.
     """
-    parts = [
-        elman.data.read_examples(path, text=text, label=label, missing_labels="keep")
-        if path
-        else None
-        for path in (data, valid, test)
-    ]
-    train = parts[0]
-    assert train is not None
-    findings = elman.data.check_texts(train, parts[1], parts[2])
+    from elman.tasks.checking import check_files
+
+    named = {"data.text": text, "data.label": label}
+    settings = read_settings(None, overrides or {})
+    settings |= {key: column for key, column in named.items() if column is not None}
+    facts, findings = check_files(data, valid, test, settings=settings)
     if json:
-        show_json({"data": train.facts, "findings": [asdict(finding) for finding in findings]})
+        show_json({"data": facts, "findings": [asdict(finding) for finding in findings]})
     else:
-        show("  ".join(f"{name}: {value}" for name, value in train.facts.items() if _short(value)))
+        show("  ".join(f"{name}: {value}" for name, value in facts.items() if _short(value)))
         for finding in findings:
             show(f"{finding.severity}: {finding.message}")
             for example in list(finding.examples)[:3]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
 import elman
 from elman.cli.output import show, show_json
+from elman.cli.settings import read_settings
+from elman.data.endings import looks_like_a_path
+from elman.data.source import near
 from elman.errors import ConfigError, DataError
 
 _AT_A_TIME = 512
-_COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".conll")
 Item = TypeVar("Item")
 
 
@@ -24,15 +25,22 @@ def predict(
     run: Annotated[Path, Parameter(help="The run directory.")],
     /,
     *inputs: Annotated[str, Parameter(help="A text, a file, or - for standard input.")],
-    text: Annotated[str | None, Parameter(help="The column of the texts in a table.")] = None,
+    text: Annotated[
+        str | None, Parameter(help="The column of the texts in a table; that of the training file.")
+    ] = None,
     probabilities: Annotated[bool, Parameter(help="Show every class's probability.")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object a line.")] = False,
+    overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
 ) -> None:
     """Predict with a run: one line for each text, its class, the probability and the text.
 
-    An INPUT that is a file is read: tables (CSV, TSV, JSON Lines, Parquet) row by row, other files
-    line by line. Anything else is the text itself.
+    An INPUT that is a file is read as the training file was: tables (CSV, TSV, JSON, Parquet) row
+    by row, by the column that was trained on; other files, and standard input, line by line,
+    unless their first row has that column. Anything else is the text itself. A file that is
+    written otherwise is read with --data.KEY VALUE, for instance --data.encoding cp1252.
     """
+    from elman.tasks.reading import changed
+
     task = elman.load(run)
     if isinstance(task, elman.LanguageModel):
         raise ConfigError(
@@ -41,10 +49,13 @@ def predict(
         )
     if not inputs:
         raise DataError("there is nothing to predict.", hint="Give texts, a file, or - for stdin.")
+    settings = read_settings(None, overrides or {})
+    changed(task.config, settings, trained=True)  # a bad setting is one whatever is predicted
     some = False
-    for texts in _chunks(itertools.chain.from_iterable(_texts(item, text) for item in inputs)):
+    texts = itertools.chain.from_iterable(_texts(task, item, text, settings) for item in inputs)
+    for block in _chunks(texts):
         some = True
-        for prediction in task.predict(texts):
+        for prediction in task.predict(block):
             if json:
                 show_json(prediction.as_dict(), indent=None)
                 continue
@@ -59,38 +70,42 @@ def predict(
         raise DataError("there is nothing to predict: the input is empty.")
 
 
-def _texts(source: str, column: str | None) -> Iterator[str]:
-    if source == "-":
-        for number, line in enumerate(sys.stdin.buffer, start=1):
-            yield _decoded(line, f"standard input, line {number}")
-        return
-    path = Path(source)
-    if not _is_file(path):
+def _texts(
+    task: elman.Classifier, source: str, column: str | None, settings: Mapping[str, Any]
+) -> Iterator[str]:
+    if source == "-" or _is_file(source):
+        yield from task.read(source, text=column, settings=settings)
+    else:
         yield source
-        return
-    plain = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
-    kind = None if plain.suffix.lower() in _TABLES else "lines"
-    for example in elman.data.read_examples(source, text=column, format=kind, need_labels=False):
-        yield example.text
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(source: str) -> bool:
+    """Whether an input is a file rather than a text.
+
+    Raises:
+        DataError: it is neither: a folder, or what is hardly anything but a file that is not there.
+    """
     try:
-        return path.is_file()
+        path = Path(source)
+        if path.is_file():
+            return True
+        there, folder = path.exists(), path.is_dir()
     except (OSError, ValueError):
         # A text may be too long for a file name or hold a null character.
         return False
-
-
-def _decoded(line: bytes, where: str) -> str:
-    try:
-        return line.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
+    meant = "If it is the text itself, give it on standard input (-)."
+    if folder:
         raise DataError(
-            f"got a byte that is not UTF-8: 0x{line[error.start]:02x}.",
-            where=where,
-            hint="Save the input in a file: its encoding is found then.",
-        ) from error
+            f'"{source}" is a folder; a file or a text is wanted.',
+            hint=f"Name a file in it. {meant}",
+        )
+    if there:
+        raise DataError(
+            f'"{source}" is not a plain file.', hint="Give its contents on standard input (-)."
+        )
+    if looks_like_a_path(source):
+        raise DataError(f'there is no file "{source}".', hint=f"{near(source) or ''} {meant}")
+    return False
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:

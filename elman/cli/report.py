@@ -20,6 +20,7 @@ def report(
     """Write report.html, card.md and the pictures of a run from what the run recorded."""
     page = elman.diagnostics.write_report(run)
     if json:
-        show_json({"report": str(page), "card": str(run / "card.md")})
+        card = run / "card.md"
+        show_json({"report": str(page), "card": str(card) if card.exists() else None})
     else:
         show(str(page))

@@ -16,9 +16,14 @@ from elman.cli.output import duration, number, show, show_json, table
 from elman.cli.progress import watching
 from elman.errors import ConfigError, ElmanError
 
+Shown = Callable[[Mapping[str, Any], Path, Path | None], None]
+
 MEASURES = {
     "accuracy": "accuracy",
+    "micro_f1": "micro F1",
     "macro_f1": "macro F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
     "weighted_f1": "weighted F1",
     "roc_auc": "ROC-AUC",
     "log_loss": "log loss",
@@ -51,7 +56,9 @@ def classify(
     pretrain: Annotated[
         str | None, Parameter(help="Text that a language model learns first, to begin with.")
     ] = None,
-    folds: Annotated[int | None, Parameter(help="Cross-validate with so many folds.")] = None,
+    folds: Annotated[
+        int | None, Parameter(help="Cross-validate with so many folds; no model is kept.")
+    ] = None,
     shots: Annotated[
         tuple[str, ...],
         Parameter(
@@ -77,26 +84,28 @@ def classify(
     task = elman.Classifier(
         preset=preset, config=settings, **options.named(), **own, bidirectional=bidirectional
     )
-    share = _share(valid)
     if folds is not None and shots:
         raise ConfigError("--folds and --shots are two ways to measure.", hint="Take one.")
     if folds is not None:
-        _cross_validate(task, data, folds, options.json)
-        return
+        _refuse_beside_folds(valid, test, options.resume)
     numbers = _numbers(shots)
-    folder = options.folder("shots" if shots else "classify", data)
+    kind = "folds" if folds is not None else "shots" if shots else "classify"
+    folder = options.folder(kind, data)
+    shown: Shown = show_curve if shots else show_folds if folds is not None else _show_result
     asked: Mapping[str, Any] = {
-        "valid": share, "test": test, "out": folder, "resume": options.resume
+        "valid": valid, "test": test, "out": folder, "resume": options.resume
     }  # fmt: skip
     with watching() as on_event:
-        if shots:
+        if folds is not None:
+            document = task.cross_validate(data, folds, out=folder, on_event=on_event).summary()
+        elif shots:
             curve = task.few_shot(
                 data, shots=numbers, seeds=shots_seeds, on_event=on_event, **asked
             )
             document = curve.summary()
         else:
             document = task.fit(data, on_event=on_event, **asked).summary()
-    finish(document, folder, json=options.json, show_result=show_curve if shots else None)
+    finish(document, folder, json=options.json, show_result=shown)
 
 
 def _numbers(shots: tuple[str, ...]) -> list[int]:
@@ -111,19 +120,23 @@ def _numbers(shots: tuple[str, ...]) -> list[int]:
     return [int(word) for word in words]
 
 
-def _cross_validate(task: elman.Classifier, data: str, folds: int, json: bool) -> None:
-    with watching() as on_event:
-        result = task.cross_validate(data, folds=folds, on_event=on_event)
-    if json:
-        show_json(result.summary())
-        return
-    floor = result.floor_mean or {}
-    rows = [
-        [title, number(result.mean[key]), number(result.deviation[key]), number(floor.get(key))]
-        for key, title in MEASURES.items()
-        if key in result.mean
-    ]
-    show(table(rows, head=[f"{folds} folds", "mean", "spread", "floor"]))
+def _refuse_beside_folds(valid: str | None, test: str | None, resume: bool) -> None:
+    """Refuses what has no meaning where every row is held out once.
+
+    Raises:
+        ConfigError: it is asked for.
+    """
+    told = {
+        "--valid": (valid, "each fold is measured on rows of its own, and a share of the others "
+                    "(the setting `valid`) chooses its weights"),
+        "--test": (test, "each fold is measured on rows of its own"),
+        "--resume": (resume or None, "folds are trained anew"),
+    }  # fmt: skip
+    for option, (given, why) in told.items():
+        if given is not None:
+            raise ConfigError(
+                f"got {option} beside --folds, where {why}.", hint="Leave one of the two out."
+            )
 
 
 def show_measures(document: Mapping[str, Any]) -> None:
@@ -155,7 +168,7 @@ def finish(
     folder: Path,
     *,
     json: bool,
-    show_result: Callable[[Mapping[str, Any], Path, Path | None], None] | None = None,
+    show_result: Shown | None = None,
 ) -> None:
     """Writes the report of a finished training and prints what came out.
 
@@ -213,16 +226,23 @@ def show_curve(document: Mapping[str, Any], folder: Path, report: Path | None) -
         show(f"report  {report}")
 
 
+def show_folds(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
+    """Prints mean and spread of the measures over the folds, beside the floor's mean."""
+    found = document["folds"]
+    mean, floor = found["mean"], found["floor_mean"] or {}
+    rows = [
+        [title, number(mean[key]), number(found["std"][key]), number(floor.get(key))]
+        for key, title in MEASURES.items()
+        if key in mean
+    ]
+    show(table(rows, head=[f"{found['k']} folds", "mean", "spread", "floor"]))
+    show(document["sentence"])
+    show()
+    show(f"run     {folder}  ({duration(document['seconds'])})")
+    if report:
+        show(f"report  {report}")
+
+
 def _mean_and_spread(values: Sequence[float]) -> str:
     mean = number(fmean(values)) if values else "-"
     return f"{mean} ± {number(stdev(values))}" if len(values) > 1 else mean
-
-
-def _share(valid: str | None) -> str | float | None:
-    """`0.1` is a share of the training data, unless there is a file of that name."""
-    if valid is None or Path(valid).exists():
-        return valid
-    try:
-        return float(valid)
-    except ValueError:
-        return valid

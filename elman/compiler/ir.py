@@ -144,6 +144,17 @@ class Step:
                 )
         return sizes
 
+    def fitting(
+        self, *, input_size: int | None = None, hidden_size: int | None = None, usual: int
+    ) -> tuple[int, int]:
+        """An input and a hidden size: those given, else what the constraints ask, else `usual`."""
+        found: dict[Size, int | None] = {"input": input_size, "hidden": hidden_size}
+        for left, right in self.constraints * 2:  # twice: one may follow from a later one
+            for name, other in ((left, right), (right, left)):
+                if name in found and found[name] is None:
+                    found[name] = found[other] if isinstance(other, str) else other
+        return found["input"] or usual, found["hidden"] or usual
+
 
 def _say(size: Size, value: int) -> str:
     return f"the {size} size ({value})" if isinstance(size, str) else f"size {value}"

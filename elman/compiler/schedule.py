@@ -226,21 +226,29 @@ class _Scheduling:
 
     def _foreign(self, node: _Node, arg: Var) -> bool:
         """Whether an argument of another size comes from another region."""
-        if _units(arg) == _units(node.var) or arg not in self.nodes:
+        if units_of(arg) == units_of(node.var) or arg not in self.nodes:
             return False
         return not self._repeated(arg)
 
     def _repeated(self, var: Var) -> bool:
         """A cheap pointwise value of size 1: computed again wherever it is used."""
-        return _units(var) == 1 and self._work(var) <= _AGAIN
+        node = self.nodes.get(var)
+        if node is None or not self._is_point(node) or units_of(var) != 1:
+            return False
+        return self._work(var) <= _AGAIN
 
     def _work(self, var: Var) -> float:
-        """Operations from memory to a value of size 1; infinite if it is not pointwise."""
-        node = self.nodes.get(var)
-        if node is None or node.equation is None or not self._is_point(node):
+        """Operations from memory, and from sums, which begin a stage, to a value of size 1.
+
+        Infinite if a product is among them: its region may not have done it yet.
+        """
+        node = self.nodes[var]
+        if node.accumulator is not None or node.equation is None:
             return inf
-        made = [arg for arg in node.args if arg in self.nodes and self._is_point(self.nodes[arg])]
-        return PRIMITIVES[node.equation.op].flops + sum(map(self._work, made))
+        if not self._is_point(node):
+            return 0
+        made = (self._work(arg) for arg in node.args if arg in self.nodes)
+        return PRIMITIVES[node.equation.op].flops + sum(made)
 
     @staticmethod
     def _is_point(node: _Node) -> bool:
@@ -255,7 +263,7 @@ class _Scheduling:
             if node.equation is not None and node.equation.op == "sum":
                 sums.append(Reduction(node.stage, node.var, node.equation.args[0]))
             else:
-                groups.setdefault((node.stage, _units(node.var)), []).append(node)
+                groups.setdefault((node.stage, units_of(node.var)), []).append(node)
         home = {n.var: key for key, group in groups.items() for n in group}
         contents = {key: self._contents(key, group, home) for key, group in groups.items()}
         passed = self._passed(contents, sums)
@@ -282,8 +290,8 @@ class _Scheduling:
     def _carrying(self, loose: list[Var], parts: list[Region | Reduction]) -> list[Region]:
         """Has a region of the first stage store what is only handed on, or makes one for it."""
         made: list[Region] = []
-        for size in {_units(var) for var in loose}:
-            stores = tuple(var for var in loose if _units(var) == size)
+        for size in {units_of(var) for var in loose}:
+            stores = tuple(var for var in loose if units_of(var) == size)
             for number, part in enumerate(parts):
                 if isinstance(part, Region) and part.stage == 0 and part.size == size:
                     stores += part.stores
@@ -364,7 +372,7 @@ class _Scheduling:
                 continue
             for accumulator in part.accumulators:
                 shared.update(product.operand for product in accumulator.products)
-            shared.update(a for e in part.equations for a in e.args if _units(a) < part.size)
+            shared.update(a for e in part.equations for a in e.args if units_of(a) < part.size)
         shared |= {states[var] for var in shared if var in states}
         waits: set[int] = set()
         for number, part in enumerate(parts):
@@ -376,7 +384,8 @@ class _Scheduling:
         return frozenset(waits)
 
 
-def _units(var: Var) -> int:
+def units_of(var: Var) -> int:
+    """The number of units of a vector; 1 for a number."""
     if not var.shape:
         return 1
     assert len(var.shape) == 1

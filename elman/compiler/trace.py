@@ -97,7 +97,7 @@ def trace(
     """Traces a cell's function: a verified and simplified step.
 
     Args:
-        function: the equations, in the notation of `docs/notation`.
+        function: the equations, in the notation of `docs/reference/notation.md`.
         hyperparameters: values for those after `*`; the defaults fill in the rest.
         name: how the step is called; the function's own name by default.
 

@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from hashlib import blake2b
 from typing import Literal
 
-from elman.data.examples import TextExample
+from elman.data.examples import Examples, TextExample
+from elman.data.rows import Fault, Faults
 
 Severity = Literal["error", "warning", "info"]
 _EXAMPLES = 5
@@ -87,6 +88,7 @@ class _Part:
     )
     empty: _Heap = field(default_factory=_Heap)
     missing: _Heap = field(default_factory=_Heap)
+    many: _Heap = field(default_factory=_Heap)
     replaced: _Heap = field(default_factory=_Heap)
     mojibake: _Heap = field(default_factory=_Heap)
     controls: _Heap = field(default_factory=_Heap)
@@ -95,13 +97,17 @@ class _Part:
     near: _Heap = field(default_factory=_Heap)
     conflict: _Heap = field(default_factory=_Heap)
     holds_label: Counter[str] = field(default_factory=Counter[str])
+    several: bool = False
+    faults: Faults | None = None
 
     def add(self, example: TextExample) -> None:
-        text, place = example.text, f"{self._prefix()}{example.where}"
+        text, place = example.text, f"{self.prefix()}{example.where}"
         self.rows += 1
         self.labels.update(example.labels)
         if not example.labels:
             self.missing.add(place)
+        if len(example.labels) > 1:
+            self.many.add(lambda: f"{place}: {', '.join(example.labels)}")
         if not text.strip():
             self.empty.add(place)
             return
@@ -113,7 +119,8 @@ class _Part:
             label for label in example.labels if len(label) > 2 and label.casefold() in low
         )
 
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """What stands before a place where there are several parts."""
         return f"{self.name}: " if self.name else ""
 
     def _look(self, text: str, place: str) -> None:
@@ -161,6 +168,8 @@ def check_texts(
     train: Iterable[TextExample],
     valid: Iterable[TextExample] | None = None,
     test: Iterable[TextExample] | None = None,
+    *,
+    several: bool | None = None,
 ) -> list[Finding]:
     """What is wrong with the examples: errors first, then warnings, then what is good to know.
 
@@ -171,21 +180,28 @@ def check_texts(
     of its texts are kept.
 
     Args:
-        train, valid, test: examples; read them with `missing_labels="keep"` so that rows without a
-            label are found rather than refused.
+        train, valid, test: examples; read them with `faults=Faults()`, or with
+            `missing_labels="keep"`, so that bad rows and rows without a label are found rather
+            than refused.
+        several: whether a text may have several labels, or none; None leaves it to `train`.
 
     Raises:
         DataError: a file cannot be read.
     """
     named = (("train", train), ("valid", valid), ("test", test))
-    several = valid is not None or test is not None
+    one = valid is None and test is None
     parts: list[_Part] = []
     for name, examples in named:
         if examples is None:
             continue
-        part = _Part(name if several else "")
+        part = _Part("" if one else name)
         for example in examples:
             part.add(example)
+        if isinstance(examples, Examples):
+            part.faults = examples.faults
+            if several is None:
+                several = examples.several_labels
+        part.several = bool(several)
         parts.append(part)
     findings = [finding for part in parts for finding in _of_part(part)]
     findings += _of_labels(parts)
@@ -201,8 +217,9 @@ def check_texts(
 
 def _of_part(part: _Part) -> Iterator[Finding]:
     name = f" in {part.name}" if part.name else ""
+    yield from _of_faults(part, name)
     table: tuple[tuple[_Heap, Severity, str, str], ...] = (
-        (part.missing, "error", "missing-label", "{n} row(s) without a label"),
+        *_of_label_counts(part),
         (part.empty, "warning", "empty-text", "{n} empty text(s)"),
         (part.conflict, "warning", "conflicting-labels", "{n} text(s) recur with another label"),
         (part.duplicate, "warning", "duplicates-within", "{n} text(s) stand there more than once"),
@@ -216,6 +233,35 @@ def _of_part(part: _Part) -> Iterator[Finding]:
         if heap.count:
             yield heap.finding(severity, kind, f"{message}{name}.")
     yield from _of_lengths(part, name)
+
+
+def _of_faults(part: _Part, name: str) -> Iterator[Finding]:
+    kinds: list[tuple[Fault, str, str]] = [
+        ("row", "unreadable-rows", "{n} row(s){name} cannot be read"),
+        ("encoding", "undecodable", "{n} stretch(es) of bytes{name} do not fit the encoding"),
+    ]
+    if part.several:  # where one label is wanted, all rows without one are told of together
+        kinds.append(("label", "missing-label", "{n} row(s){name} without a label"))
+    for fault, kind, message in kinds:
+        count = part.faults.counts.get(fault, 0) if part.faults else 0
+        if part.faults and count:
+            told = message.format(n=f"{count:,}", name=name)
+            examples = tuple(
+                f"{part.prefix()}{error.where}: {error.message}"
+                for error in part.faults.first[fault]
+            )
+            yield Finding("error", kind, f"{told}.", count, examples)
+
+
+def _of_label_counts(part: _Part) -> tuple[tuple[_Heap, Severity, str, str], ...]:
+    if part.several:
+        known = part.faults.counts.get("label", 0) if part.faults else 0
+        none = _Heap(part.missing.count - known, part.missing.examples)
+        return ((none, "info", "no-label", "{n} text(s) have no label"),)
+    return (
+        (part.missing, "error", "missing-label", "{n} row(s) without a label"),
+        (part.many, "error", "several-labels", "{n} row(s) with several labels, wanted one"),
+    )
 
 
 def _of_lengths(part: _Part, name: str) -> Iterator[Finding]:

@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from elman.data.encoded import IN_MEMORY, BatchEncoder, Growing
+from elman.data.endings import bare_name
 from elman.data.rows import Asked
-from elman.data.source import Source, bare_name
+from elman.data.source import Source
 from elman.data.tables import read_rows
 from elman.errors import DataError
 

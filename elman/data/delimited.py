@@ -15,8 +15,9 @@ from elman.data.delimiters import (
     records,
     sniff,
 )
+from elman.data.endings import ending_of
 from elman.data.rows import Asked, Row, Rows
-from elman.data.source import Source, bare_name
+from elman.data.source import Source
 from elman.errors import DataError
 
 _DELIMITERS_BY_NAME = {name: mark for mark, name in DELIMITER_NAMES.items()} | {"\\t": "\t"}
@@ -61,7 +62,7 @@ def read_delimited(source: Source, asked: Asked, sample: tuple[str, bool] | None
     found = sniff(
         text,
         whole=whole,
-        extension=_extension(source),
+        extension=ending_of(source.path),
         delimiter=delimiter_named(asked.delimiter),
         quoting=asked.quoting,
     )
@@ -85,11 +86,6 @@ def read_delimited(source: Source, asked: Asked, sample: tuple[str, bool] | None
     return Rows(facts, lambda: _read(source, found.dialect, columns, header, facts))
 
 
-def _extension(source: Source) -> str:
-    name = bare_name(source.path).lower()
-    return name[name.rfind(".") :] if "." in name else ""
-
-
 def _read(
     source: Source, dialect: Dialect, columns: list[str], header: bool, facts: dict[str, object]
 ) -> Iterator[Row]:
@@ -97,7 +93,8 @@ def _read(
     for line, row, error in records(source.lines(), dialect):
         number += 1
         if error is not None or row is None:
-            raise _broken(source, number, line, error)
+            source.skip(_broken(source, number, line, error))
+            continue
         if not row:
             continue
         if header:
@@ -106,7 +103,8 @@ def _read(
         if len(row) != len(columns):
             if dialect.delimiter == ALONE or not any(row):
                 continue
-            raise _ragged(source, dialect, number, line, row, columns)
+            source.skip(_ragged(source, dialect, number, line, row, columns))
+            continue
         yield Row(dict(zip(columns, row, strict=True)), f"{source.name}, row {number}")
     facts["encoding"] = source.found_encoding
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterator
 
+from elman.data.rows import Faults
 from elman.errors import DataError
 
 BLOCK = 1 << 20  # bytes read and judged at a time
@@ -168,12 +169,20 @@ class TextDecoder:
         where: the file's name, for errors.
         encoding: a name, or None to find it.
         errors: "strict" or "replace" (a byte that does not fit becomes U+FFFD).
+        faults: gathers the errors; a byte that does not fit then becomes U+FFFD too.
     """
 
-    def __init__(self, where: str, encoding: str | None = None, errors: str = "strict") -> None:
+    def __init__(
+        self,
+        where: str,
+        encoding: str | None = None,
+        errors: str = "strict",
+        faults: Faults | None = None,
+    ) -> None:
         self.where = where
         self.encoding = check_encoding(encoding) if encoding else None
         self.errors = errors
+        self.faults = faults
         self.named = encoding is not None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._bytes = 0
@@ -199,17 +208,36 @@ class TextDecoder:
                     return block.decode("ascii")
             policy = "elman-c1" if self.encoding == "cp1252" and not self.named else self.errors
             self._decoder = codecs.getincrementaldecoder(self.found)(policy)
-        held = len(self._decoder.getstate()[0])
+        state = self._decoder.getstate()
         try:
             text = self._decoder.decode(block, final)
         except UnicodeDecodeError as error:
-            raise self._explain(error, held) from None
+            found = self._explain(error, len(state[0]))
+            if self.faults is None:
+                raise found from None
+            self.faults.add("encoding", found)
+            text = self._with_replacements(self._decoder, state, block, final)
         except UnicodeError as error:
             message = f"not {self.found.upper()}: {error}."
             raise DataError(message, where=self.where, hint="Name it with encoding=.") from None
         self._bytes += len(block)
         self._lines += text.count("\n")
         return text
+
+    def _with_replacements(
+        self,
+        decoder: codecs.IncrementalDecoder,
+        state: tuple[bytes, int],
+        block: bytes,
+        final: bool,
+    ) -> str:
+        # A strict decoder that has failed is put back to where it stood before the block.
+        decoder.setstate(state)
+        strict, decoder.errors = decoder.errors, "replace"
+        try:
+            return decoder.decode(block, final)
+        finally:
+            decoder.errors = strict
 
     def _explain(self, error: UnicodeDecodeError, held: int) -> DataError:
         position = self._bytes - held + error.start

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from elman.data.columns import guess_label, guess_text, named_column, refuse_twice
 from elman.data.labels import label_text, labels_of
-from elman.data.rows import Asked, Row, Rows
+from elman.data.rows import Asked, Faults, Row, Rows
 from elman.data.tables import read_rows
 from elman.errors import DataError
 
@@ -56,10 +56,12 @@ class Examples:
     Attributes:
         facts: what was found and used: path, format, compression, encoding, delimiter, quoting,
             header, columns, text, label, several_labels; after a full reading also rows, dropped.
+        faults: what the last reading would have stopped at, if that is gathered.
     """
 
     facts: dict[str, Any]
     start: Callable[[], Iterator[TextExample]] = field(repr=False)
+    faults: Faults | None = field(default=None, repr=False)
     _fingerprint: str | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[TextExample]:
@@ -128,6 +130,7 @@ def read_examples(
     label_separator: str | None = None,
     missing_labels: Missing = "error",
     need_labels: bool = True,
+    faults: Faults | None = None,
 ) -> Examples:
     """Texts with their labels out of `path`.
 
@@ -140,13 +143,17 @@ def read_examples(
         label_separator: splits a label cell into several labels.
         missing_labels: "error"; "drop" and count them; "keep" them with no label.
         need_labels: False for texts to be predicted; labels are then read if there are any.
+        faults: gathers bad rows, bytes and missing labels, which then stop nothing; it begins anew
+            with each reading.
 
     Raises:
         DataError: the file cannot be read, a column is missing, there is no row; while iterating:
             a bad row, a row without a label.
     """
     named = [str(name) for name in (text, *_label_names(label)) if name is not None]
-    asked = Asked(format, delimiter, quoting, header, encoding, encoding_errors, tuple(named))
+    asked = Asked(
+        format, delimiter, quoting, header, encoding, encoding_errors, tuple(named), faults=faults
+    )
     rows = read_rows(path, asked=asked)
     sample = list(islice(rows, _SAMPLE))
     where = str(rows.facts["path"])
@@ -159,10 +166,12 @@ def read_examples(
 
     def start() -> Iterator[TextExample]:
         facts["dropped"] = 0
-        yield from _examples(rows, chosen, label_separator, keep, facts)
+        if faults is not None:
+            faults.clear()
+        yield from _examples(rows, chosen, label_separator, keep, facts, faults)
         facts["encoding"] = rows.facts["encoding"]
 
-    return Examples(facts, start)
+    return Examples(facts, start, faults)
 
 
 @dataclass(frozen=True)
@@ -258,15 +267,28 @@ def _choose(
 
 
 def _examples(
-    rows: Rows, chosen: _Chosen, separator: str | None, missing: Missing, facts: dict[str, Any]
+    rows: Rows,
+    chosen: _Chosen,
+    separator: str | None,
+    missing: Missing,
+    facts: dict[str, Any],
+    faults: Faults | None,
 ) -> Iterator[TextExample]:
     unlabelled: list[str] = []
     for row in rows:
-        labels = chosen.read(row, separator)
+        try:
+            labels = chosen.read(row, separator)
+        except DataError as error:
+            if faults is None:
+                raise
+            faults.add("row", error)
+            continue
         if labels is None and missing == "drop":
             facts["dropped"] += 1
             continue
-        if labels is None and missing == "error":
+        if labels is None and missing == "error" and faults is not None:
+            faults.add("label", DataError("no label.", where=row.where))
+        elif labels is None and missing == "error":
             unlabelled.append(row.where)
             if len(unlabelled) == _NAMED_ROWS:
                 break
@@ -274,7 +296,7 @@ def _examples(
             continue  # an error is sure; go on only to name more such rows
         if labels is not None and len(labels) > 1:
             facts["several_labels"] = True
-        yield TextExample(_text(row, chosen.text), labels or (), row.where)
+        yield TextExample(text_of(row, chosen.text), labels or (), row.where)
     if unlabelled:
         raise DataError(
             f"no label ({', '.join(chosen.labels)}) in {_listed(unlabelled)}.",
@@ -288,7 +310,8 @@ def _listed(places: list[str]) -> str:
     return "; ".join(places) + more
 
 
-def _text(row: Row, column: str) -> str:
+def text_of(row: Row, column: str) -> str:
+    """The text in a row's column; "" where there is none."""
     value = row.fields.get(column)
     if value is None:
         return ""

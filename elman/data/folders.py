@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from elman.data.encodings import TextDecoder, binary_kind
+from elman.data.endings import (
+    LINE_ENDINGS,
+    PACKED_ENDINGS,
+    PAGE_ENDINGS,
+    TABLE_ENDINGS,
+    bare_name,
+    ending_of,
+)
 from elman.data.rows import Asked, Row, Rows
-from elman.data.source import PACKED_ENDINGS, Source, bare_name
+from elman.data.source import Source, source_of
 from elman.errors import DataError
 from elman.files import explain, read_json
 
 _SPLITS = ("train", "test", "valid", "val", "validation", "dev", "eval")
 _UNLABELLED = ("unsup", "unlabelled", "unlabeled")
-_TEXT_ENDINGS = (".txt", ".text", ".md", ".html", ".htm", "")
-_TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".conll")
+_TEXT_ENDINGS = (*LINE_ENDINGS, *PAGE_ENDINGS, "")
 Reader = Callable[..., Rows]
-
-
-def _ending(path: Path) -> str:
-    return Path(bare_name(path)).suffix.lower()
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -50,8 +53,8 @@ def read_folder(path: str | os.PathLike[str], asked: Asked, read_rows: Reader) -
     files = [entry for entry in entries if entry.is_file()]
     folders = [entry for entry in entries if entry.is_dir() and entry.name not in _UNLABELLED]
     _refuse_splits(folder, files, folders)
-    tables = [file for file in files if _ending(file) in _TABLE_ENDINGS and not _is_metadata(file)]
-    texts = [file for file in files if _ending(file) in {".txt", ".text"}]
+    tables = [file for file in files if ending_of(file) in TABLE_ENDINGS and not _is_metadata(file)]
+    texts = [file for file in files if ending_of(file) in LINE_ENDINGS]
     if tables and not folders:
         return _shards(folder, tables, asked, read_rows)
     full = [entry for entry in folders if next(_text_files(entry), None) is not None]
@@ -75,7 +78,7 @@ def _refuse_splits(folder: Path, files: list[Path], folders: list[Path]) -> None
         return entry.name.split(".")[0].split("-")[0].lower()
 
     parts = [entry for entry in (*folders, *files) if split_of(entry) in _SPLITS]
-    usable = [entry for entry in parts if entry.is_dir() or _ending(entry) in _TABLE_ENDINGS]
+    usable = [entry for entry in parts if entry.is_dir() or ending_of(entry) in TABLE_ENDINGS]
     if not usable and parts and len(parts) == len(files):
         usable = parts
     if len({split_of(entry) for entry in usable}) > 1 or (
@@ -89,7 +92,7 @@ def _refuse_splits(folder: Path, files: list[Path], folders: list[Path]) -> None
 
 
 def _shards(folder: Path, tables: list[Path], asked: Asked, read_rows: Reader) -> Rows:
-    endings = {_ending(file) for file in tables}
+    endings = {ending_of(file) for file in tables}
     if len(endings) > 1:
         raise DataError(
             f'the folder "{folder}" mixes formats ({", ".join(sorted(endings))}).',
@@ -148,7 +151,7 @@ def _text_files(folder: Path) -> Iterator[Path]:
     for base, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            if not name.startswith(".") and Path(bare_name(name)).suffix.lower() in _TEXT_ENDINGS:
+            if not name.startswith(".") and ending_of(name) in _TEXT_ENDINGS:
                 yield Path(base) / name
 
 
@@ -197,7 +200,7 @@ def _whole_text(file: Path, asked: Asked) -> tuple[str, str]:
     kind = None if asked.encoding else binary_kind(content[: 1 << 16])
     if kind:
         raise DataError(f"this is {kind}, not text.", where=os.fspath(file))
-    decoder = TextDecoder(os.fspath(file), asked.encoding, asked.encoding_errors)
+    decoder = TextDecoder(os.fspath(file), asked.encoding, asked.encoding_errors, asked.faults)
     text = decoder.decode(content) + decoder.decode(b"", final=True)
     return text.strip("\r\n"), decoder.found
 
@@ -209,7 +212,7 @@ def _file_per_class(folder: Path, files: list[Path], asked: Asked) -> Rows:
     def start() -> Iterator[Row]:
         encodings: set[str] = set()
         for file in files:
-            source = Source(file, encoding=asked.encoding, encoding_errors=asked.encoding_errors)
+            source = source_of(file, asked)
             label = Path(bare_name(file)).stem
             for number, line in enumerate(source.lines(), start=1):
                 text = line.rstrip("\r\n")

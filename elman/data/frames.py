@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from elman.data.arrow_stream import batches
 from elman.data.rows import Row, Rows
 from elman.data.source import Source
 from elman.errors import DataError
@@ -66,7 +68,13 @@ def read_parquet(source: Source) -> Rows:
 
 
 def read_arrow(source: Source) -> Rows:
-    """The rows of an Arrow file (IPC file or stream format, as Hugging Face saves it)."""
+    """The rows of an Arrow file (IPC file or stream format, as Hugging Face saves it).
+
+    At least one of the file's own batches is held at a time.
+
+    Raises:
+        DataError: the file is damaged or cut short.
+    """
     return _read(source, "arrow", "Arrow", _arrow_slices)
 
 
@@ -100,7 +108,10 @@ def _read(source: Source, name: str, kind: str, slices: Callable[[str], Iterator
 def _parquet_slices(path: str) -> Iterator[Any]:
     import polars as pl
 
-    lazy = pl.scan_parquet(path)
+    yield from _scanned(pl.scan_parquet(path))
+
+
+def _scanned(lazy: Any) -> Iterator[Any]:
     offset = 0
     while True:
         frame = lazy.slice(offset, _SLICE).collect()
@@ -117,7 +128,11 @@ def _arrow_slices(path: str) -> Iterator[Any]:
 
     with Path(path).open("rb") as file:
         is_file = file.read(6) == b"ARROW1"
-    frame = pl.read_ipc(path) if is_file else pl.read_ipc_stream(path)
-    yield from frame.iter_slices(_SLICE)
-    if not frame.height:
-        yield frame
+    if is_file:
+        yield from _scanned(pl.scan_ipc(path))
+        return
+    for batch in batches(path):
+        frame = pl.read_ipc_stream(io.BytesIO(batch))
+        yield from frame.iter_slices(_SLICE)
+        if not frame.height:
+            yield frame

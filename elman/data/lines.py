@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from elman.data.endings import bare_name
 from elman.data.rows import Row, Rows
-from elman.data.source import Source, bare_name
+from elman.data.source import Source
 from elman.errors import DataError
 
 LABEL_PREFIX = "__label__"
@@ -58,19 +59,26 @@ def _json_lines(source: Source) -> Iterator[Row]:
     for number, line in enumerate(_by_line_feed(source), start=1):
         if not line.strip():
             continue
+        where = f"{source.name}, line {number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"not JSON: {error.msg} at column {error.colno}.",
-                where=f"{source.name}, line {number}",
-                hint="JSON Lines has one whole JSON object on each line.",
-            ) from None
-        except RecursionError:
-            raise DataError(
-                "JSON nested too deeply.", where=f"{source.name}, line {number}"
-            ) from None
-        yield Row(_fields(value, f"{source.name}, line {number}"), f"{source.name}, line {number}")
+            fields = _fields(_parsed(line, where), where)
+        except DataError as error:
+            source.skip(error)
+            continue
+        yield Row(fields, where)
+
+
+def _parsed(line: str, where: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"not JSON: {error.msg} at column {error.colno}.",
+            where=where,
+            hint="JSON Lines has one whole JSON object on each line.",
+        ) from None
+    except RecursionError:
+        raise DataError("JSON nested too deeply.", where=where) from None
 
 
 def _by_line_feed(source: Source) -> Iterator[str]:
@@ -123,7 +131,12 @@ def _json(source: Source) -> Iterator[Row]:
         raise DataError("this JSON file holds no rows.", where=source.name)
     for number, item in enumerate(value, start=1):
         where = f"{source.name}, row {number}"
-        yield Row(_fields(item, where), where)
+        try:
+            fields = _fields(item, where)
+        except DataError as error:
+            source.skip(error)
+            continue
+        yield Row(fields, where)
 
 
 def read_fasttext(source: Source) -> Rows:
@@ -153,7 +166,8 @@ def read_plain(source: Source) -> Rows:
 def _plain(source: Source) -> Iterator[Row]:
     for number, line in enumerate(source.lines(), start=1):
         text = line.rstrip("\r\n")
-        if text.strip():
+        # Whoever pipes lines in puts what comes out beside them, so that none may be missing.
+        if text.strip() or source.standard_input:
             yield Row({"text": text}, f"{source.name}, line {number}")
 
 
@@ -196,14 +210,19 @@ def _conll(source: Source) -> Iterator[Row]:
         if fields[0] == "-DOCSTART-":
             continue
         if tokens and len(fields) != len(tokens[0]):
-            raise DataError(
-                f"{len(fields)} columns, but the line above has {len(tokens[0])}.",
-                where=f"{source.name}, line {number}",
-                hint="A token, then its tags, separated by tabs; a blank line ends a sentence.",
-            )
+            source.skip(_uneven(source, number, fields, tokens[0]))
+            continue
         tokens.append(fields)
     if tokens:
         yield _sentence(tokens, comments, wide, f"{source.name}, line {first}")
+
+
+def _uneven(source: Source, number: int, fields: list[str], above: list[str]) -> DataError:
+    return DataError(
+        f"{len(fields)} columns, but the line above has {len(above)}.",
+        where=f"{source.name}, line {number}",
+        hint="A token, then its tags, separated by tabs; a blank line ends a sentence.",
+    )
 
 
 def _sentence(tokens: list[list[str]], comments: dict[str, Any], wide: bool, where: str) -> Row:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from elman.errors import DataError
+
+_KEPT = 5  # faults of a kind that are kept to be shown
+
+Fault = Literal["row", "encoding", "label"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,30 @@ class Row:
     where: str
 
 
+@dataclass
+class Faults:
+    """What a reading would have stopped at, counted by kind; the first few are kept.
+
+    Kinds: "row" (it cannot be read and is left out), "encoding" (bytes that do not fit; U+FFFD
+    stands for them; counted once a megabyte), "label" (there is none).
+    """
+
+    counts: dict[Fault, int] = field(default_factory=dict["Fault", int])
+    first: dict[Fault, list[DataError]] = field(default_factory=dict["Fault", "list[DataError]"])
+
+    def add(self, kind: Fault, error: DataError) -> None:
+        """Counts one."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        kept = self.first.setdefault(kind, [])
+        if len(kept) < _KEPT:
+            kept.append(error)
+
+    def clear(self) -> None:
+        """Forgets all of them, before the file is read again."""
+        self.counts.clear()
+        self.first.clear()
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the user fixed about a file; None means: find it.
@@ -33,6 +63,9 @@ class Asked:
         encoding: a name that Python knows.
         encoding_errors: "strict" or "replace".
         columns: names the user expects; a first row that has one of them is a header.
+        lines: whatever is not called a table, or JSON, is plain lines unless its first row has one
+            of `columns`; a name that is a number wants as many fields in every row.
+        faults: gathers what would stop the reading, which then goes on.
     """
 
     format: str | None = None
@@ -42,6 +75,8 @@ class Asked:
     encoding: str | None = None
     encoding_errors: str = "strict"
     columns: tuple[str, ...] = ()
+    lines: bool = False
+    faults: Faults | None = None
 
 
 @dataclass

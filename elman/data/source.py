@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from elman.data.encodings import BLOCK, TextDecoder, binary_kind, decode_blocks
+from elman.data.rows import Asked, Faults
 from elman.errors import DataError, MissingExtraError
 from elman.files import explain
 
@@ -25,21 +26,11 @@ _PACKED = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"BZh", "bz2"),
 )
-PACKED_ENDINGS = (".gz", ".xz", ".zst", ".zstd", ".bz2")
 
 
 def compression_of(beginning: bytes) -> str | None:
     """gzip, xz, zstd or bz2 by the first bytes; None for a file that is not packed."""
     return next((name for magic, name in _PACKED if beginning.startswith(magic)), None)
-
-
-def bare_name(path: str | os.PathLike[str]) -> str:
-    """The file's name without the ending of its compression: `a.csv.gz` -> `a.csv`."""
-    name = Path(path).name
-    for ending in PACKED_ENDINGS:
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name
 
 
 def _unpack(raw: IO[bytes], compression: str | None) -> IO[bytes]:
@@ -186,6 +177,7 @@ class Source:
         path: a file, or "-" for standard input.
         encoding: a name, or None to find it.
         encoding_errors: "strict" or "replace".
+        faults: gathers what would stop a reading, which then goes on.
 
     Raises:
         DataError: there is no such file, it is a folder, or it may not be read.
@@ -197,12 +189,14 @@ class Source:
         *,
         encoding: str | None = None,
         encoding_errors: str = "strict",
+        faults: Faults | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self.standard_input = self.path == "-"
         self.name = "standard input" if self.standard_input else Path(self.path).name
         self.encoding = encoding
         self.encoding_errors = encoding_errors
+        self.faults = faults
         self.compression: str | None = None
         self.found_encoding: str | None = None
         self._copy: IO[bytes] | None = None
@@ -244,13 +238,23 @@ class Source:
                     where=self.name,
                     hint="Give CSV, TSV, JSON Lines, Parquet, a folder per class or fastText.",
                 )
-            decoder = TextDecoder(self.name, self.encoding, self.encoding_errors)
+            decoder = TextDecoder(self.name, self.encoding, self.encoding_errors, self.faults)
             for piece in decode_blocks(stream.read, decoder):
                 self.found_encoding = decoder.found
                 yield piece
             self.found_encoding = decoder.found
         finally:
             stream.close()
+
+    def skip(self, error: DataError) -> None:
+        """Says that a row cannot be read.
+
+        Raises:
+            DataError: the error, unless faults are gathered.
+        """
+        if self.faults is None:
+            raise error from None
+        self.faults.add("row", error)
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends (line feed, carriage return or both), as `csv` wants them."""
@@ -266,6 +270,16 @@ class Source:
         yield from io.StringIO("".join(held), newline="")
 
 
+def source_of(path: str | os.PathLike[str], asked: Asked) -> Source:
+    """The source at `path`, read as `asked`."""
+    return Source(
+        path,
+        encoding=asked.encoding,
+        encoding_errors=asked.encoding_errors,
+        faults=asked.faults,
+    )
+
+
 def _open_file(path: str) -> IO[bytes]:
     if Path(path).is_dir():
         raise DataError(f'"{path}" is a folder; a file is wanted.', hint="Name a file in it.")
@@ -273,12 +287,12 @@ def _open_file(path: str) -> IO[bytes]:
         return Path(path).open("rb")
     except OSError as error:
         reason = explain(error, path, "read")
-        raise DataError(reason.message, hint=_near(path) or reason.hint) from error
+        raise DataError(reason.message, hint=near(path) or reason.hint) from error
     except ValueError as error:  # a NUL in the path
         raise DataError(f"{path!r} is not a path: {error}.") from None
 
 
-def _near(path: str) -> str | None:
+def near(path: str) -> str | None:
     """The file beside a missing one that the user may have meant."""
     from difflib import get_close_matches
 

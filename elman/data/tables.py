@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from elman.data.delimited import read_delimited, text_sample
+from elman.data.delimited import delimiter_named, read_delimited, text_sample
 from elman.data.delimiters import KNOWN_NAMES, sniff
+from elman.data.endings import CONLL_ENDINGS, LINE_ENDINGS, ending_of, is_table_name
 from elman.data.folders import read_folder
 from elman.data.frames import read_arrow, read_parquet
 from elman.data.lines import (
@@ -21,7 +22,7 @@ from elman.data.lines import (
     read_plain,
 )
 from elman.data.rows import Asked, Row, Rows
-from elman.data.source import Source, bare_name
+from elman.data.source import Source, source_of
 from elman.errors import DataError, did_you_mean
 
 __all__ = ["FORMATS", "Asked", "Row", "Rows", "read_rows"]
@@ -36,8 +37,6 @@ _READERS: dict[str, Callable[[Source], Rows]] = {
     "lines": read_plain,
 }
 FORMATS = ("csv", "tsv", *_READERS, "folder")
-_TEXT_ENDINGS = (".txt", ".text", "")
-_CONLL_ENDINGS = (".conll", ".conllu", ".conll2003", ".bio", ".iob", ".iob2", ".bioes")
 
 
 def read_rows(
@@ -61,7 +60,7 @@ def read_rows(
         raise DataError(f'there is no format "{wanted}".', hint=did_you_mean(wanted, FORMATS))
     if wanted == "folder" or (wanted is None and Path(path).is_dir()):
         return read_folder(path, asked, read_rows)
-    source = Source(path, encoding=asked.encoding, encoding_errors=asked.encoding_errors)
+    source = source_of(path, asked)
     if wanted == "tsv" and asked.delimiter is None:
         asked = Asked(**{**asked.__dict__, "delimiter": "\t"})
     if wanted in {"csv", "tsv"}:
@@ -90,10 +89,10 @@ def _find(source: Source, asked: Asked) -> Rows:
 
 
 def _text_format(source: Source, text: str, whole: bool, asked: Asked) -> str:
-    name = bare_name(source.path).lower()
-    ending = name[name.rfind(".") :] if "." in name else ""
+    ending = ending_of(source.path)
     first = next(line for line in text.splitlines() if line.strip()).strip()
-    if asked.delimiter is not None:
+    lines = asked.lines and not is_table_name(source.path)
+    if asked.delimiter is not None and not lines:
         return "csv"
     if first.startswith("{") and (_is_json(first) or ending in {".jsonl", ".ndjson", ".json"}):
         return "jsonl" if _is_json(first) or ending != ".json" else "json"
@@ -103,9 +102,11 @@ def _text_format(source: Source, text: str, whole: bool, asked: Asked) -> str:
         return "jsonl"
     if first.startswith(LABEL_PREFIX):
         return "fasttext"
-    if ending in _CONLL_ENDINGS or (is_comment(first) and " = " in first):
+    if lines:
+        return _lines_but_for(text, whole, asked)
+    if ending in CONLL_ENDINGS or (is_comment(first) and " = " in first):
         return "conll"
-    if ending in _TEXT_ENDINGS:
+    if ending in (*LINE_ENDINGS, ""):
         return _lines_or_table(text, whole, asked)
     return "csv"
 
@@ -135,3 +136,20 @@ def _lines_or_table(text: str, whole: bool, asked: Asked) -> str:
     if named or (found.dialect.delimiter == "\t" and found.agreement == 1.0):
         return "csv"
     return "lines"
+
+
+def _lines_but_for(text: str, whole: bool, asked: Asked) -> str:
+    """Lines, unless the rows have the column that is asked for: one line of prose is no table."""
+    found = sniff(
+        text, whole=whole, delimiter=delimiter_named(asked.delimiter), quoting=asked.quoting
+    )
+    if not found.rows:
+        return "lines"
+    named = {cell.strip() for cell in found.rows[0]} & set(asked.columns)
+    if named and (found.fields > 1 or len(found.rows) > 1):
+        return "csv"
+    # Columns without names: the comma of a sentence would do for two, so it has to be said.
+    sure = found.dialect.delimiter == "\t" or asked.delimiter is not None
+    numbers = [int(name) for name in asked.columns if name.isdecimal()]
+    fits = any(number <= found.fields for number in numbers) and found.fields > 1
+    return "csv" if sure and fits and found.agreement == 1.0 else "lines"

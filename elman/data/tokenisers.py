@@ -91,7 +91,7 @@ def _sound(text: str) -> str:
 
 def _cut_chinese() -> Callable[[str], str]:
     try:
-        import rjieba  # pyright: ignore[reportMissingImports]
+        import rjieba
     except ImportError:
         raise MissingExtraError(
             'Chinese by word (level "zh-word") needs the package rjieba.',

@@ -7,7 +7,7 @@ from typing import Any
 
 from elman.diagnostics import words
 from elman.diagnostics.commands import commands
-from elman.diagnostics.run_record import Facts, RunRecord
+from elman.diagnostics.run_record import Facts, RunRecord, section
 from elman.diagnostics.sources import sources
 from elman.diagnostics.words import largest_confusions, mark
 
@@ -55,6 +55,7 @@ def _model(record: RunRecord) -> list[str]:
         ("Cell", found.get("cell")),
         ("Parameters", words.count(found.get("parameters"))),
         ("Vocabulary", words.count(found.get("vocabulary"))),
+        ("Word vectors", words.coverage(section(found, "vectors"))),
         ("Trained", str(record.result.get("created") or "")[:10]),
         ("Training time", words.duration(record.result.get("seconds"))),
         ("elman", record.result.get("elman")),

@@ -61,6 +61,8 @@ def _part(part: Facts) -> str:
         for key, name in (("text", "text"), ("label", "label"))
         if part.get(key)
     )
+    if isinstance(part.get("share"), int | float):  # of running text
+        taken = f"{part['share'] * 100:g} % of the text, from its end"
     kind = [part.get(key) for key in ("format", "encoding", "compression")]
     return facts(
         (
@@ -110,6 +112,7 @@ def model(record: RunRecord) -> str:
             ("Cell", found.get("cell")),
             ("Parameters", words.count(found.get("parameters"))),
             ("Vocabulary", words.count(found.get("vocabulary"))),
+            ("Word vectors", words.coverage(section(found, "vectors"))),
             ("Training time", words.duration(record.result.get("seconds"))),
         )
     )

@@ -15,6 +15,7 @@ from elman.diagnostics.words import esc
 
 _TEXT = 420  # characters of a worst error that are shown
 _OPEN = 10  # errors that are shown without a click
+_OF_A_FOLD = ("accuracy", "micro_f1", "macro_f1", "macro_precision", "macro_recall", "log_loss")
 _SHOWN = ("accuracy", "macro_f1", "micro_f1", "roc_auc", "log_loss", "ece", "nats", "perplexity",
           "nats_per_character", "bits_per_character")  # fmt: skip
 
@@ -95,9 +96,36 @@ def folds(record: RunRecord) -> str:
     ]
     number = found.get("k") or len(found.get("folds") or [])
     note = f"Each of {number} parts was held out once; the others trained the model."
+    if record.part("comparison") and found.get("floor_metrics"):
+        note += (
+            " The interval of the difference is Student's over the folds, widened because their "
+            "training parts overlap (Nadeau and Bengio 2003)."
+        )
     head = ("Metric", "Mean", "Standard deviation", "Floor, mean")
     title = heading("folds", "Cross-validation", note)
-    return title + table(head, rows, numbers=(1, 2, 3))
+    return title + table(head, rows, numbers=(1, 2, 3)) + _each_fold(found)
+
+
+def _each_fold(found: Mapping[str, Any]) -> str:
+    """The figures of each fold, model and floor; nothing where only their mean is known."""
+    each, sizes = found.get("metrics") or [], found.get("rows") or []
+    floors = found.get("floor_metrics") or [{}] * len(each)
+    if not each or len(sizes) != len(each):
+        return ""
+    kept = [name for name in _OF_A_FOLD if isinstance(each[0].get(name), int | float)]
+    measure = str(found.get("measure") or "accuracy")
+    rows = [
+        (
+            str(number),
+            words.count(size),
+            *(words.figure(name, one.get(name)) for name in kept),
+            words.figure(measure, floor.get(measure)),
+        )
+        for number, (size, one, floor) in enumerate(zip(sizes, each, floors, strict=True), start=1)
+    ]
+    head = ("Fold", "Rows", *map(words.title, kept), f"Floor, {words.title(measure).lower()}")
+    listing = table(head, rows, numbers=range(1, len(head)))
+    return f"<h3>Each fold</h3>{listing}"
 
 
 def shots(record: RunRecord) -> str:

@@ -37,7 +37,7 @@ _TASKS = {"classify": "text classification", "lm": "language model"}
 def write_report(run: str | Path) -> Path:
     """Writes report.html, card.md and pictures/*.png into a run directory, from its files alone.
 
-    The run of a learning curve gets no card, since it holds no model.
+    A learning curve and a cross-validation get no card, since they hold no model.
 
     Returns:
         the path of report.html.
@@ -48,7 +48,7 @@ def write_report(run: str | Path) -> Path:
     """
     record = read_run(Path(run))
     drawn = save_pictures(record)
-    if not record.part("shots"):  # a learning curve is no model that a card could describe
+    if record.has_model:  # there is nothing else that a card could describe
         files.write_text(record.folder / "card.md", card(record, [path.name for path in drawn]))
     path = record.folder / "report.html"
     files.write_text(path, page(record))

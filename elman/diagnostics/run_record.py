@@ -10,6 +10,7 @@ from typing import Any
 
 from elman import files
 from elman.errors import RunError
+from elman.tasks.run import verify_file
 
 FORMAT = 1
 Facts = Mapping[str, Any]
@@ -62,6 +63,11 @@ class RunRecord:
         """The run's name."""
         return str(self.result.get("name") or self.folder.name)
 
+    @property
+    def has_model(self) -> bool:
+        """Whether a model is in the run; a learning curve and a cross-validation leave none."""
+        return not self.part("shots") and not (self.part("folds") and not self.evaluation)
+
     def sentence(self) -> str:
         """The result in one sentence: the comparison, or the measurement when there is no floor."""
         told = self.part("comparison").get("sentence") or self.result.get("sentence")
@@ -96,6 +102,9 @@ def read_run(folder: Path) -> RunRecord:
     if not folder.is_dir():
         raise RunError("there is no such run directory.", where=str(folder), hint="Check the path.")
     path = folder / "result.json"
+    for name in ("result.json", "config.yaml"):
+        if (folder / name).exists():
+            verify_file(folder, name)
     if not path.exists():
         hint = "Let the training finish (`elman train ... --resume`), then ask again."
         raise RunError("this run has no result.json yet.", where=str(folder), hint=hint)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from elman.cells import find
 from elman.diagnostics.run_record import RunRecord
+from elman.errors import ElmanError
 
 _NAIVE_BAYES = (
     "S. Wang, C. Manning 2012. Baselines and bigrams: simple, good sentiment and topic "
@@ -22,10 +24,21 @@ _BOOTSTRAP = (
 )
 
 
+def _citation(record: RunRecord) -> str:
+    """The cell's, as the run names it; older runs name the cell alone."""
+    model = record.part("model")
+    if model.get("citation") or "citation" in model or not model.get("cell"):
+        return str(model.get("citation") or "")
+    try:
+        return find(str(model["cell"])).citation
+    except ElmanError:  # a cell of the user's own
+        return ""
+
+
 def sources(record: RunRecord) -> list[str]:
     """Citations: the cell's (when the run names it), the floor's, the measurement's."""
     found = []
-    citation = record.part("model").get("citation")
+    citation = _citation(record)
     if citation:
         found.append(f"{citation} (the cell)")
     floor = record.part("floor")

@@ -14,6 +14,10 @@ TITLES = {
     "micro_f1": "Micro F1",
     "macro_precision": "Macro precision",
     "macro_recall": "Macro recall",
+    "micro_precision": "Micro precision",
+    "micro_recall": "Micro recall",
+    "weighted_precision": "Weighted precision",
+    "weighted_recall": "Weighted recall",
     "roc_auc": "ROC AUC",
     "average_precision": "Average precision",
     "hamming_loss": "Hamming loss",
@@ -104,6 +108,17 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 def mark(value: Any) -> str:
     """Text that Markdown shows as it is, on one line."""
     return _MARKS.sub(r"\\\1", _CONTROL.sub("\ufffd", " ".join(str(value).split())))
+
+
+def coverage(vectors: Mapping[str, Any]) -> str:
+    """How many words began with a vector from a file; nothing where none was read."""
+    share = vectors.get("coverage")
+    if not isinstance(share, int | float):
+        return ""
+    return (
+        f"{count(vectors.get('found'))} of {count(vectors.get('words'))} words "
+        f"({share * 100:.1f} %) from {vectors.get('path')}"
+    )
 
 
 def split_name(record_evaluation: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler.ir import Step, dimensions, signature
-from elman.errors import ConfigError
+from elman.errors import ConfigError, ShapeError
 from elman.kernels import launch
 from elman.kernels.layout import Layout
 
@@ -68,7 +68,17 @@ def _layout(x: Tensor, lengths: Tensor | None) -> Layout:
     time, batch = x.shape[:2]
     if lengths is None:
         return Layout.uniform(time, batch, x.device)
-    return Layout(lengths.tolist(), device=x.device)
+    counts: list[int] = lengths.tolist()
+    # A graph knows no numbers: what a layer checks beforehand elsewhere is checked here.
+    if len(counts) != batch:
+        raise ShapeError(f"got {len(counts)} lengths, wanted {batch}, one a row of the batch.")
+    for row, n in enumerate(counts):
+        if not 0 <= n <= time:
+            raise ShapeError(
+                f"got the length {n} in row {row}, wanted at most the {time} steps, and no less "
+                "than 0."
+            )
+    return Layout(counts, device=x.device)
 
 
 def _run(

@@ -15,6 +15,7 @@ from elman.metrics.lengths import length_facts
 from elman.metrics.ranking import average_precision, roc_auc
 from elman.metrics.resampling import (
     bootstrap_interval,
+    compare_folds_with_floor,
     compare_with_floor,
     confusion_intervals,
     paired_bootstrap,
@@ -34,6 +35,7 @@ __all__ = [
     "average_precision",
     "bootstrap_interval",
     "classification_report",
+    "compare_folds_with_floor",
     "compare_marks_with_floor",
     "compare_with_floor",
     "confusion_intervals",

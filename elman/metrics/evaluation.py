@@ -107,6 +107,7 @@ def _single(
 def _single_metrics(
     codes: Integers, guessed: Integers, scaled: Floats, matrix: Integers
 ) -> dict[str, float | None]:
+    # Micro averages are left out: with one label a row all of them are the accuracy.
     counts = counts_of(matrix)
     return {
         "accuracy": float((codes == guessed).mean()),
@@ -114,6 +115,8 @@ def _single_metrics(
         "weighted_f1": counts.average(counts.f1, "weighted"),
         "macro_precision": counts.average(counts.precision, "macro"),
         "macro_recall": counts.average(counts.recall, "macro"),
+        "weighted_precision": counts.average(counts.precision, "weighted"),
+        "weighted_recall": counts.average(counts.recall, "weighted"),
         "roc_auc": roc_auc(codes.tolist(), scaled, list(range(scaled.shape[1]))),
         "log_loss": float(row_losses(codes, scaled).mean()),
         "ece": ece(scaled.max(axis=1), codes == guessed),

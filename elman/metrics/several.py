@@ -63,6 +63,16 @@ def micro_f1(counts: Counts) -> float:
     return float(divide(2 * counts.right.sum(), total))
 
 
+def micro_precision(counts: Counts) -> float:
+    """The share of all predicted labels that are right."""
+    return float(divide(counts.right.sum(), counts.predicted.sum()))
+
+
+def micro_recall(counts: Counts) -> float:
+    """The share of all true labels that are found."""
+    return float(divide(counts.right.sum(), counts.true.sum()))
+
+
 def marks_metrics(truth: Any, probabilities: Any) -> dict[str, float | None]:
     """The `metrics` part of a result for several labels; `accuracy` is the exact match.
 
@@ -84,6 +94,10 @@ def marks_metrics(truth: Any, probabilities: Any) -> dict[str, float | None]:
         "weighted_f1": counts.average(counts.f1, "weighted"),
         "macro_precision": counts.average(counts.precision, "macro"),
         "macro_recall": counts.average(counts.recall, "macro"),
+        "micro_precision": micro_precision(counts),
+        "micro_recall": micro_recall(counts),
+        "weighted_precision": counts.average(counts.precision, "weighted"),
+        "weighted_recall": counts.average(counts.recall, "weighted"),
         "roc_auc": mean_known([ranking_area(true[:, k] == 1, sure[:, k]) for k in columns]),
         "average_precision": mean_known(
             [precision_area(true[:, k] == 1, sure[:, k]) for k in columns]

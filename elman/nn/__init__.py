@@ -6,9 +6,11 @@ arguments, calls and checkpoints; `accelerate` swaps them into an existing model
 
 from elman.nn.accelerate import Change, Report, accelerate
 from elman.nn.attention import WindowAttention
+from elman.nn.block import Deep
 from elman.nn.dropout import EmbeddingDropout, SharedDropout, WeightDrop, WordDropout
 from elman.nn.options import Options
 from elman.nn.plans import StackPlan
+from elman.nn.pooling import Pooling
 from elman.nn.recurrent import CellParameters, Recurrent
 from elman.nn.stack import Stack
 from elman.nn.stream import Stream
@@ -21,10 +23,12 @@ __all__ = [
     "RNN",
     "CellParameters",
     "Change",
+    "Deep",
     "EmbeddingDropout",
     "GRUCell",
     "LSTMCell",
     "Options",
+    "Pooling",
     "RNNCell",
     "Recurrent",
     "Report",

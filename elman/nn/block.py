@@ -13,7 +13,7 @@ and are gated by GELU(W_g RMSNorm(x)), as in Griffin.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -22,11 +22,15 @@ from torch.nn import functional
 
 from elman.cells import Cell
 from elman.compiler import analyse
+from elman.compiler.ir import dimensions
 from elman.errors import ShapeError
 from elman.nn.dropout import SharedDropout
 from elman.nn.norm import Norm
 from elman.nn.pooling import real_steps
 from elman.nn.recurrent import Recurrent
+from elman.nn.sequences import Lengths, open_batch
+from elman.nn.streams import check_one_input
+from elman.nn.traced_batch import TracedBatch
 
 State = Any
 
@@ -91,6 +95,9 @@ class DeepBlock(nn.Module):
         depth: how many blocks the stack has: W_o and W_2 start with the deviation
             0.02 / sqrt(2 depth).
         init, hyperparameters, backend: as `Recurrent`.
+
+    Raises:
+        ConfigError: a cell that reads more than its input.
     """
 
     def __init__(
@@ -109,12 +116,15 @@ class DeepBlock(nn.Module):
     ) -> None:
         super().__init__()
         step = cell.step(**dict(hyperparameters or {}))
+        check_one_input(step, "a deep block")
         gated = analyse(step).kind != "matmul"
         width = -(-3 * size // 2) if gated else size
         inner = -(-int(expansion * size) // 8) * 8
         self.norm = Norm(size)
         self.enter = nn.Linear(size, width, bias=False) if gated else None
-        self.gate = nn.Linear(size, width, bias=False) if gated else None
+        given = step.resolve(input_size=width, hidden_size=width)
+        output = (*dimensions(step.output.shape, given), 1)[0]
+        self.gate = nn.Linear(size, output, bias=False) if gated else None
         self.convolution = CausalConvolution(width, convolution) if convolution > 1 else None
         self.recurrent = Recurrent(
             cell,
@@ -126,7 +136,7 @@ class DeepBlock(nn.Module):
             backend=backend,
         )
         self.bidirectional = bidirectional
-        self.leave = nn.Linear(width * (2 if bidirectional else 1), size, bias=False)
+        self.leave = nn.Linear(self.recurrent.output_size, size, bias=False)
         self.feed_norm = Norm(size)
         self.feed_in = nn.Linear(size, 2 * inner, bias=False)
         self.feed_out = nn.Linear(inner, size, bias=False)
@@ -162,10 +172,12 @@ class Deep(nn.Module):
         input_size: features of the input; mapped to `size` when they differ.
         size: the width of the residual path and of the output.
         depth: the number of blocks.
+        batch_first: padded tensors are `(batch, time, features)`.
         others: as `DeepBlock`.
 
     `y, state = deep(x, state, lengths=n)`: `x` is `(time, batch, input_size)`, `y` is
-    `(time, batch, size)`, zero in the padding; the state is a value, one entry a block.
+    `(time, batch, size)`, zero in the padding; the state is a value, one entry a block. A batch
+    may have any form that `Recurrent` takes.
     """
 
     def __init__(
@@ -176,6 +188,7 @@ class Deep(nn.Module):
         *,
         depth: int = 3,
         bidirectional: bool = False,
+        batch_first: bool = False,
         convolution: int = 0,
         expansion: float = 2.0,
         dropout: float = 0.1,
@@ -184,7 +197,9 @@ class Deep(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        self.input_size, self.size = input_size, size
+        self.bidirectional, self.batch_first = bidirectional, batch_first
+        self.input_size = input_size
+        self.size = self.output_size = size
         self.enter = nn.Linear(input_size, size) if input_size != size else nn.Identity()
         self.blocks = nn.ModuleList(
             DeepBlock(
@@ -205,18 +220,71 @@ class Deep(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        state: tuple[State, ...] | None = None,
+        x: Any,
+        state: State = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[State, ...]]:
-        """`x`: `(time, batch, input_size)` -> `(time, batch, size)` and the state.
+        lengths: Lengths | None = None,
+        mask: Tensor | None = None,
+        resets: Any = None,
+    ) -> tuple[Any, State]:
+        """Runs the blocks over a batch; the arguments are those of `Recurrent`.
+
+        Returns:
+            The output in the form of x, zero in the padding, and the state: one entry a block.
 
         Raises:
-            ShapeError: `x` has other dimensions.
+            ShapeError: a shape or a length that cannot be used.
         """
-        if x.dim() != 3 or x.shape[2] != self.input_size:
+        form: Any = {"batch_first": self.batch_first, "lengths": lengths, "mask": mask}
+        if torch.compiler.is_compiling():
+            traced = TracedBatch(x, self.input_size, **form)
+            marks = None if resets is None else traced.pack(resets, "resets", features=False)
+            begin = _with_rows(state, traced.unbatched)
+            y, state = self._run(traced.data, begin, traced.lengths, marks)
+            return traced.restore(y), _without_rows(state, traced.unbatched)
+        if self._is_plain(x, mask) and isinstance(lengths, Tensor | None):
+            return self._run(x, state, lengths, resets)
+        batch = open_batch(x, features=self.input_size, **form)
+        layout, time = batch.layout, max(batch.layout.steps, 1)
+        marks = None
+        if resets is not None:
+            marks = layout.unpack(batch.pack_marks(resets, "resets"), time)
+        counts = layout.unsort(torch.tensor(layout.lengths, device=layout.device))
+        begin = _with_rows(state, batch.unbatched)
+        y, state = self._run(layout.unpack(batch.data, time), begin, counts, marks)
+        return batch.restore(layout.pack(y)), _without_rows(state, batch.unbatched)
+
+    def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """One step: `(B, F)` or `(F,)` and a state -> the output `(B, size)` and the next state.
+
+        Stepping through a sequence gives what one call gives; the state holds what the short
+        convolution still needs. In training masks are drawn anew in each step.
+
+        Raises:
+            ShapeError: wrong shapes, or blocks that also run backwards in time.
+        """
+        if self.bidirectional:
+            raise ShapeError("a bidirectional layer has no single step: it needs what is to come.")
+        if x.dim() not in (1, 2) or x.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"got a step of shape {tuple(x.shape)}, wanted (batch, {self.input_size})."
+            )
+        alone = x.dim() == 1
+        data = x[None, None] if alone else x[None]
+        y, state = self._run(data, _with_rows(state, alone), None, None)
+        return (y[0, 0] if alone else y[0]), _without_rows(state, alone)
+
+    def _is_plain(self, x: Any, mask: Tensor | None) -> bool:
+        """Whether a batch has the form already in which the blocks are run."""
+        if not isinstance(x, Tensor) or x.is_nested or self.batch_first or mask is not None:
+            return False
+        return x.dim() == 3
+
+    def _run(
+        self, x: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """`(T, B, F)` with the real steps of each row first -> `(T, B, size)`."""
+        if x.shape[2] != self.input_size:
             raise ShapeError(
                 f"got an input of shape {tuple(x.shape)}, wanted (time, batch, {self.input_size})."
             )
@@ -231,3 +299,19 @@ class Deep(nn.Module):
             x, after = block(x, None if state is None else state[k], lengths=lengths, resets=resets)
             new.append(after)
         return self.norm(x) * real.to(x.dtype), tuple(new)
+
+
+def _mapped(state: State, function: Callable[[Tensor], Tensor]) -> State:
+    """The same state with every tensor changed: what is no tensor is None or a tuple of states."""
+    if isinstance(state, tuple | list):
+        return tuple(_mapped(part, function) for part in state)
+    return None if state is None else function(state)
+
+
+def _with_rows(state: State, alone: bool) -> State:
+    """The state of one sequence `(..., S)` as that of a batch of one row, `(..., 1, S)`."""
+    return _mapped(state, lambda value: value[:, None]) if alone else state
+
+
+def _without_rows(state: State, alone: bool) -> State:
+    return _mapped(state, lambda value: value[:, 0]) if alone else state

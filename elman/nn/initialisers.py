@@ -7,7 +7,8 @@ fills a tensor in place.
 
 | name | fills with |
 | --- | --- |
-| `uniform` | U(-1/sqrt(H), 1/sqrt(H)), torch's rule for recurrent layers; `uniform:a`: U(-a, a) |
+| `uniform` | U(-1/sqrt(H), 1/sqrt(H)), torch's rule for recurrent layers |
+| `uniform:a`, `uniform:lo:hi` | U(-a, a), U(lo, hi) |
 | `glorot` | U(-a, a), a = sqrt(6 / (rows + columns)) (Glorot & Bengio 2010) |
 | `he` | N(0, 2 / columns) (He et al. 2015) |
 | `orthogonal` | a random orthogonal matrix, `orthogonal:gain` (Saxe et al. 2014) |
@@ -16,6 +17,7 @@ fills a tensor in place.
 | `zeros`, `ones`, `constant:v` | one number |
 | `log-uniform:lo:hi` | exp(U(log lo, log hi)) |
 | `chrono:T` | log(U(1, T - 1)): a gate that keeps for up to T steps (Tallec & Ollivier 2018) |
+| `within:u.x` | U(0, exp(u.x)), unit by unit: a shift within a period whose logarithm is u.x |
 """
 
 from __future__ import annotations
@@ -80,8 +82,8 @@ def _glorot(value: Tensor) -> None:
     value.uniform_(-bound, bound)
 
 
-def _uniform(value: Tensor, bound: float) -> None:
-    value.uniform_(-bound, bound)
+def _uniform(value: Tensor, bound: float, high: float | None = None) -> None:
+    value.uniform_(*((-bound, bound) if high is None else (bound, high)))
 
 
 def _log_uniform(value: Tensor, low: float, high: float) -> None:
@@ -176,7 +178,9 @@ def initialise(
         if not any(_matches(name, glob) for name in parameters):
             hint = did_you_mean(glob, parameters)
             raise ConfigError(f'"{glob}" is none of the parameters.', where="init", hint=hint)
-    _by_glob(parameters, init, hidden_size)
+    # A shift of the cell's follows a period that the user sets, unless the shift is set too.
+    follow = {glob: rule for glob, rule in (cell or {}).items() if defaults and _is_within(rule)}
+    _by_glob(parameters, {**follow, **init}, hidden_size)
 
 
 def _matches(name: str, glob: str) -> bool:
@@ -187,13 +191,37 @@ def _matches(name: str, glob: str) -> bool:
 def _by_glob(
     parameters: Mapping[str, Tensor], rules: Mapping[str, Initialiser], hidden: int
 ) -> None:
-    for name, value in parameters.items():
-        chosen: Initialiser | None = None
+    chosen: dict[str, Initialiser] = {}
+    for name in parameters:
         for glob, initialiser in rules.items():
             if _matches(name, glob):
-                chosen = initialiser
-        if chosen is not None:
-            fill(value, chosen, hidden_size=hidden)
+                chosen[name] = initialiser
+    # What lies within another parameter is drawn when that one has its value.
+    for name in sorted(chosen, key=lambda name: _is_within(chosen[name])):
+        initialiser = chosen[name]
+        if isinstance(initialiser, str) and _is_within(initialiser):
+            _within(parameters, name, initialiser.partition(":")[2])
+        else:
+            fill(parameters[name], initialiser, hidden_size=hidden)
+
+
+def _is_within(initialiser: Initialiser) -> bool:
+    return isinstance(initialiser, str) and initialiser.split(":")[0] == "within"
+
+
+@torch.no_grad()
+def _within(parameters: Mapping[str, Tensor], name: str, other: str) -> None:
+    if (
+        other not in parameters
+        or other == name
+        or parameters[other].shape != parameters[name].shape
+    ):
+        raise ConfigError(
+            f'"within:{other}" of {name} names no other parameter of its shape.',
+            where="init",
+            hint=did_you_mean(other, [known for known in parameters if known != name]),
+        )
+    parameters[name].uniform_(0, 1).mul_(parameters[other].exp())
 
 
 def _preset(parameters: Mapping[str, Tensor], preset: str, hidden: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.errors import ShapeError
 from elman.kernels.layout import Layout, gather, scatter
@@ -84,6 +84,16 @@ class OpenBatch:
             return self._pack_nested(value, name)
         return self._pack_padded(value, name)
 
+    def pack_marks(self, value: Any, name: str) -> Tensor:
+        """Packs what is true or false in each step: `(N,)`."""
+        marks = self.pack(value, name)
+        if marks.shape[1] != 1:
+            raise ShapeError(
+                f"got {name} of {marks.shape[1]} features, wanted one mark a step.",
+                hint="Leave the dimension of features out.",
+            )
+        return marks[:, 0].bool()
+
     def _pack_packed(self, value: PackedSequence, name: str) -> Tensor:
         mine = self.packed
         if mine is None or not torch.equal(mine.batch_sizes, value.batch_sizes):
@@ -91,11 +101,21 @@ class OpenBatch:
                 f"got a PackedSequence for {name} with other lengths than the input's, "
                 "wanted the form and the lengths of the input."
             )
-        return _with_features(value.data, 1)
+        order, wanted = value.sorted_indices, mine.sorted_indices
+        if order is None and wanted is None:
+            return _with_features(value.data, 1)
+        rows = torch.arange(self.layout.batch, device=value.data.device)
+        order, wanted = (rows if part is None else part for part in (order, wanted))
+        if torch.equal(order, wanted):
+            return _with_features(value.data, 1)
+        # Rows of one length may stand in another order there.
+        padded, _ = pad_packed_sequence(value, batch_first=self.batch_first)
+        return self._pack_padded(padded, name)
 
-    def _pack_nested(self, value: Tensor, name: str) -> Tensor:
+    def _pack_nested(self, value: Any, name: str) -> Tensor:
         values = value.values()
-        if self.jagged is None or values.shape[0] != self.jagged.values().shape[0]:
+        mine: Any = self.jagged
+        if mine is None or not torch.equal(mine.offsets(), value.offsets()):
             raise ShapeError(
                 f"got a nested tensor for {name} that does not go with the input, "
                 "wanted the form and the lengths of the input."
@@ -275,7 +295,10 @@ def read_lengths(lengths: Lengths, time: int, batch: int) -> list[int]:
     Raises:
         ShapeError: not integers, not `(batch,)`, negative, or longer than `time`.
     """
-    given = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths)
+    try:
+        given = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ShapeError(f"got the lengths {lengths!r}, wanted integers.") from error
     if given.numel() and (given.is_floating_point() or given.is_complex() or _is_bool(given)):
         raise ShapeError(f"got lengths of dtype {given.dtype}, wanted integers.")
     if given.dim() == 0 and batch == 1:
@@ -302,6 +325,8 @@ def _read_mask(
 ) -> tuple[list[int], Tensor | None]:
     """The number of real steps a row, and where they are, `(T, B)`, unless they come first."""
     wanted = (time,) if unbatched else ((batch, time) if batch_first else (time, batch))
+    if not isinstance(mask, Tensor):
+        raise ShapeError(f"got {type(mask).__name__} as a mask, wanted a tensor of shape {wanted}.")
     if tuple(mask.shape) != wanted:
         raise ShapeError(
             f"got a mask of shape {tuple(mask.shape)}, wanted {wanted}, True where a step is real."

@@ -27,6 +27,7 @@ from elman.nn.plans import StackPlan, stack_plan
 from elman.nn.sequences import Lengths, OpenBatch, open_batch, read_lengths
 from elman.nn.states import State, give_state, read_state
 from elman.nn.stream import Stream
+from elman.nn.streams import named_streams, to_units
 from elman.nn.traced import Registered, run_traced
 
 
@@ -193,6 +194,7 @@ class Stack(nn.Module):
             mask: True where a step is real, `(T, B)` (`(B, T)` with `batch_first`).
             resets: True where a row starts anew, in the form of x without features: before that
                 step the state is the initial one, and the backward direction is cut there too.
+                Marks on missing steps are not read.
             streams: the cell's further inputs by name, in the form of x; one of size 1, or without
                 features, serves all units.
 
@@ -246,8 +248,8 @@ class Stack(nn.Module):
         self, batch: OpenBatch, state: State, resets: Any, streams: Mapping[str, Any] | None
     ) -> tuple[Tensor, list[States]]:
         layout = batch.layout
-        marks = None if resets is None else batch.pack(resets, "resets")[:, 0].bool()
-        packed = self._pack_streams(batch, streams or {})
+        marks = None if resets is None else batch.pack_marks(resets, "resets")
+        packed = self._pack_streams(batch, streams)
         given = None if state is None else self._read_state(state, batch)
         data, finals, outputs = batch.data, [], []
         for layer in range(self.depth):
@@ -335,27 +337,13 @@ class Stack(nn.Module):
         """`parameters` with `drop` on every recurrent matrix `R.*`."""
         return {k: drop(v) if k.startswith("R.") else v for k, v in parameters.items()}
 
-    def _pack_streams(self, batch: OpenBatch, streams: Mapping[str, Any]) -> dict[str, Tensor]:
-        inputs = {entry.name: entry for entry in self.base_step.inputs[1:]}
-        for name in streams:
-            if name not in inputs:
-                known = ", ".join(inputs) or "none beside its input"
-                raise ShapeError(f'got a stream "{name}"; {self.base_step.name} has {known}.')
+    def _pack_streams(
+        self, batch: OpenBatch, streams: Mapping[str, Any] | None
+    ) -> dict[str, Tensor]:
         packed: dict[str, Tensor] = {}
-        for name, entry in inputs.items():
-            if name not in streams:
-                raise ShapeError(
-                    f'{self.base_step.name} needs the stream "{name}" and got none.',
-                    hint=f"Give it in the call: streams={{{name!r}: ...}}.",
-                )
-            value = batch.pack(streams[name], f'the stream "{name}"').to(self.example().dtype)
-            (size,) = dimensions(entry.var.shape, self._sizes[0]) or (1,)
-            if value.shape[1] not in (1, size):
-                raise ShapeError(
-                    f'got the stream "{name}" with {value.shape[1]} features, '
-                    f"wanted {size}, or 1 for all units."
-                )
-            packed[name] = value.expand(value.shape[0], size)
+        for name, given in named_streams(self.base_step, streams).items():
+            value = batch.pack(given, f'the stream "{name}"').to(self.example().dtype)
+            packed[name] = to_units(value, self.base_step, name, self._sizes[0])
         return packed
 
     # -- one step at a time, and the plan

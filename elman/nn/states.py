@@ -43,6 +43,11 @@ def read_state(
     Raises:
         ShapeError: another number of tensors, or shapes, dtypes or devices that do not fit.
     """
+    if not isinstance(state, Tensor | tuple | list):
+        raise ShapeError(
+            f"got {type(state).__name__} as the state, wanted {len(sizes)} tensors "
+            f"({', '.join(sizes)}), each of shape (layers * directions, batch, size)."
+        )
     values = (state,) if isinstance(state, Tensor) else tuple(state)
     if len(values) != len(sizes):
         raise ShapeError(
@@ -52,6 +57,10 @@ def read_state(
     rows = () if batch.unbatched else (batch.layout.batch,)
     for (name, size), value in zip(sizes.items(), values, strict=True):
         wanted = (places, *rows, size)
+        if not isinstance(value, Tensor):
+            raise ShapeError(
+                f"got {type(value).__name__} as the state {name}, wanted a tensor {wanted}."
+            )
         if tuple(value.shape) != wanted:
             raise ShapeError(
                 f"got the state {name} of shape {tuple(value.shape)}, wanted {wanted}: "

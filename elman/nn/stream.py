@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ from elman.compiler.ir import Step
 from elman.compiler.lower import with_sizes
 from elman.errors import ConfigError, ShapeError, did_you_mean
 from elman.nn.options import check_like
+from elman.nn.streams import named_streams
 
 if TYPE_CHECKING:
     from elman.nn.stack import Stack
@@ -41,7 +43,7 @@ class Stream:
         like = stack.example()
         own = str(like.dtype).removeprefix("torch.")
         self.batch, self.weights, self.error = batch, weights or own, 0.0
-        self._stack, self._like = stack, like
+        self._stack, self._made_of = stack, _named(like)
         if self.weights not in FORMATS and weights is not None:
             hint = did_you_mean(weights, FORMATS)
             raise ConfigError(f'there is no format "{weights}".', where="weights", hint=hint)
@@ -54,6 +56,7 @@ class Stream:
                 where="weights",
             )
         self._stepper: Any = None
+        self._own: Tensor | None = None
         self._state: Any = None
         self.reload()
         self.reset()
@@ -62,6 +65,13 @@ class Stream:
         """Takes the stack's weights as they are now; the states stay."""
         if not self._compiled:
             return
+        now = _named(self._stack.example())
+        if now != self._made_of:
+            raise ConfigError(
+                f"the layer is now {now}, and the stream was made of {self._made_of}.",
+                where="reload",
+                hint="Make a new one with layer.stream().",
+            )
         # llvmlite is loaded when the first stream is made, not when elman.nn is imported.
         from elman.kernels.cpu.stepper import Stepper
 
@@ -70,8 +80,15 @@ class Stream:
         storage: Any = FORMATS[self.weights]
         self._stepper = Stepper(step, parameters, self.batch, streams=streams, storage=storage)
         self.error = self._stepper.error
+        # A value of its own: the layer's tensors change when the layer is converted.
+        self._own = self._stack.example().detach().new_empty(0)
         if before is not None:
             self._stepper.put(before)
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the stream's dtype and device."""
+        return self._stack.example() if self._own is None else self._own
 
     def step(self, x: Tensor, *, streams: Mapping[str, Tensor] | None = None) -> Tensor:
         """One step: `(B, F)`, or `(F,)` for one row -> the output `(B, O)` or `(O,)`.
@@ -89,6 +106,8 @@ class Stream:
             got = tuple(x.shape)
             raise ShapeError(f"got a step of shape {got}, wanted ({self.batch}, {size}).")
         check_like("the input", x, self._like)
+        if streams:
+            named_streams(self._stack.base_step, streams)
         data = x[None] if alone else x
         if self._stepper is None:
             with torch.no_grad():
@@ -132,20 +151,36 @@ class Stream:
         self._stepper.put([v[layer].detach() for layer in range(self._stack.depth) for v in values])
 
     def reset(self, rows: Tensor | None = None) -> None:
-        """Puts the initial state in place, of all rows or of those that a `(B,)` mask marks."""
+        """Puts the initial state in place, of all rows or of those that a `(B,)` mask marks.
+
+        Raises:
+            ShapeError: the mask has another shape.
+        """
+        if rows is not None and (not isinstance(rows, Tensor) or rows.shape != (self.batch,)):
+            got = tuple(rows.shape) if isinstance(rows, Tensor) else rows
+            raise ShapeError(f"got the rows {got}, wanted a tensor of shape ({self.batch},).")
         with torch.no_grad():
-            fresh = self._stack.initial_state(self.batch)
+            like = self._like
+            fresh = _mapped(self._stack.initial_state(self.batch), lambda value: value.to(like))
             if rows is not None:
+                rows = rows.bool()
                 pairs = zip(_each(self.state), _each(fresh), strict=True)
                 mixed = tuple(torch.where(rows[:, None], new, old) for old, new in pairs)
                 fresh = mixed[0] if len(mixed) == 1 else mixed
             self.state = fresh
 
     def copy(self) -> Stream:
-        """A second stream that goes on from the same state."""
-        other = Stream(self._stack, self.batch, self.weights)
-        other.state = self.state
+        """A second stream that goes on from the same state, with the same packed weights."""
+        other = copy(self)
+        if self._stepper is None:
+            other._state = _mapped(self._state, Tensor.clone)
+        else:
+            other._stepper = self._stepper.copy()
         return other
+
+
+def _named(like: Tensor) -> str:
+    return f"{str(like.dtype).removeprefix('torch.')} on {like.device}"
 
 
 def _each(state: Any) -> tuple[Tensor, ...]:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from elman.cells import Cell
 from elman.compiler.ir import dimensions
-from elman.errors import ConfigError, did_you_mean
+from elman.errors import ConfigError, ShapeError, did_you_mean
 from elman.kernels.fused import FusedParameters, Weights
 from elman.nn.initialisers import Init, initialise
 from elman.nn.recurrent import attribute_name
-from elman.nn.stack import Options, Stack
+from elman.nn.sequences import Lengths
+from elman.nn.stack import Options, Stack, State
 
 
 class TorchLayer(Stack):
@@ -113,6 +114,35 @@ class TorchLayer(Stack):
         )
         others = {key: getattr(self, name) for key, name in names.items() if key[:2] == "g."}
         return FusedParameters(weights, self.gates, apart=self.apart, others=others)
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's names
+        self,
+        input: Any,
+        hx: State = None,
+        *,
+        lengths: Lengths | None = None,
+        mask: Tensor | None = None,
+        resets: Any = None,
+        streams: Mapping[str, Any] | None = None,
+        state: State = None,
+    ) -> tuple[Any, State]:
+        """Runs the layers over a batch; `input` and `hx` are torch's names of `x` and `state`.
+
+        Everything else is as for `Recurrent`, whose name `state` is understood too.
+
+        Raises:
+            ShapeError: a shape, dtype, device or length that cannot be used, or two states.
+        """
+        if hx is not None and state is not None:
+            raise ShapeError("got two states, hx and state, wanted one of them.")
+        return super().forward(
+            input,
+            state if hx is None else hx,
+            lengths=lengths,
+            mask=mask,
+            resets=resets,
+            streams=streams,
+        )
 
     def drop_weights(
         self, parameters: Mapping[str, Tensor], drop: Callable[[Tensor], Tensor]

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.compiler import transform
-from elman.errors import ShapeError
 from elman.kernels.memo import memo
 from elman.kernels.operator import recurrence, register
 from elman.nn.dropout import keep_mask
+from elman.nn.streams import named_streams, to_units
+from elman.nn.traced_batch import TracedBatch
 
 if TYPE_CHECKING:
     from elman.nn.stack import Stack
@@ -69,36 +70,23 @@ def run_traced(
     """What `Stack.forward` gives for plain tensors, from operators that a tracer sees.
 
     Raises:
-        ShapeError: a packed or a nested batch, lengths that are no tensor, or a shape that the
-            layer cannot read.
+        ShapeError: a packed or a nested batch, lengths that are no tensor, lengths and a mask, or
+            a shape that the layer cannot read.
     """
-    if not isinstance(x, Tensor) or x.is_nested:
-        raise ShapeError(
-            "a compiled layer reads padded tensors; give lengths=, not a packed batch."
-        )
-    if x.dim() not in (2, 3) or x.shape[-1] != stack.input_size:
-        raise ShapeError(f"got {x.dim()} dimensions, wanted (time, batch, {stack.input_size}).")
-    if lengths is not None and not isinstance(lengths, Tensor):
-        raise ShapeError("a compiled layer reads lengths from a tensor.")
-    alone = x.dim() == 2
-
-    def timed(value: Tensor) -> Tensor:
-        if alone:
-            return value[:, None]
-        return value.transpose(0, 1) if stack.batch_first else value
-
-    data = timed(x).to(stack.example().dtype)
-    if mask is not None:
-        lengths = timed(mask).sum(dim=0)
-    marks = None if resets is None else timed(resets).bool()
-    extra = {name: timed(value) for name, value in (streams or {}).items()}
-    y, finals = _Traced(stack, lengths, marks, extra).run(data, state, alone)
+    batch = TracedBatch(
+        x, stack.input_size, batch_first=stack.batch_first, lengths=lengths, mask=mask
+    )
+    marks = None if resets is None else batch.pack(resets, "resets", features=False).bool()
+    extra = {
+        name: batch.pack(value, f'the stream "{name}"')
+        for name, value in named_streams(stack.base_step, streams).items()
+    }
+    traced = _Traced(stack, batch.lengths, marks, extra)
+    data = batch.data.to(stack.example().dtype)
+    y, finals = traced.run(data, state, batch.unbatched)
     given = [torch.stack(column) for column in zip(*finals, strict=True)]
-    if alone:
-        y, given = y[:, 0], [value[:, 0] for value in given]
-    elif stack.batch_first:
-        y = y.transpose(0, 1)
-    return y, given[0] if len(given) == 1 else tuple(given)
+    given = [value[:, 0] for value in given] if batch.unbatched else given
+    return batch.restore(y), given[0] if len(given) == 1 else tuple(given)
 
 
 class _Traced:
@@ -155,7 +143,7 @@ class _Traced:
         parameters = stack.dropped(layer, direction)
         return recurrence(
             stack.registered.names[stack.training][layer],
-            [data, *self._streams(time, batch), *self._masks(data, time, batch)],
+            [data, *self._streams(), *self._masks(data, time, batch)],
             self.lengths,
             [parameters[p.name] for p in stack.base_step.parameters],
             fresh if initial is None else initial,
@@ -164,9 +152,12 @@ class _Traced:
             direction == 1,
         )
 
-    def _streams(self, time: int, batch: int) -> list[Tensor]:
-        like, names = self.stack.example(), [i.name for i in self.stack.base_step.inputs[1:]]
-        return [self.streams[name].to(like.dtype).expand(time, batch, -1) for name in names]
+    def _streams(self) -> list[Tensor]:
+        step, sizes = self.stack.base_step, self.stack.layer_sizes[0]
+        dtype = self.stack.example().dtype
+        return [
+            to_units(value.to(dtype), step, name, sizes) for name, value in self.streams.items()
+        ]
 
     def _masks(self, like: Tensor, time: int, batch: int) -> list[Tensor]:
         """The masks of recurrent dropout and zoneout, in the order of the step's inputs."""

@@ -175,6 +175,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training.average": "none",
         "training.clip": None,
         "training.seed": 42,
+        "floor.blend": False,
     },
     # Deep residual blocks of a gated linear recurrence (Feng et al. 2024): long texts, no chopping.
     "deep-mingru": {

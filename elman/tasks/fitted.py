@@ -34,7 +34,10 @@ MODEL, WEIGHTS = "model.json", "model.safetensors"
 
 @dataclass
 class Fitted:
-    """Network, tokeniser, classes, floor and blend: everything that turns texts into labels."""
+    """Network, tokeniser, classes, floor and blend: everything that turns texts into labels.
+
+    `vectors` are the facts of the word vectors that the network began with, for `result.json`.
+    """
 
     config: ClassifyConfig
     network: TextClassifier
@@ -44,6 +47,7 @@ class Fitted:
     columns: dict[str, str | None]
     blend: Blend
     floors: Floors = ()
+    vectors: dict[str, Any] | None = None
 
     @property
     def floor(self) -> Floor | None:

@@ -19,7 +19,7 @@ from elman.decoding import Constraint, Constraints, Sampling
 from elman.errors import ConfigError, DataError, ElmanError
 from elman.files import write_json
 from elman.tasks import run
-from elman.tasks.lm_config import COMMON, PRESETS, LmConfig
+from elman.tasks.lm_config import COMMON, MANY, PRESETS, LmConfig
 from elman.tasks.lm_drawing import Wanted
 from elman.tasks.lm_files import FittedText, load_text
 from elman.tasks.lm_generation import Chat, Token, beam, generate
@@ -35,10 +35,10 @@ from elman.tasks.lm_preparation import (
 from elman.tasks.lm_training import LanguageTraining, token_losses
 from elman.tasks.run_command import command
 from elman.tasks.settings import layered
-from elman.training import Event, fit, notes_to
+from elman.tasks.validation_part import origin, own_part
+from elman.training import Event, check_extras, fit, notes_to
 
 OnEvent = Callable[[Event], None]
-_TIED = 1000  # tokens from which on embedding and softmax share their matrix
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class LanguageModel:
         name = cell.name if isinstance(cell, Cell) else cell
         level = common.get("level")
         common["level"] = LEVELS.get(level, level) if level else None
-        self.config = layered(LmConfig, PRESETS, COMMON, preset, config, {**common, "cell": name})
+        self._asked = config, {**common, "cell": name}
+        self.config = self._settings(preset)
         self._cell = cell if isinstance(cell, Cell) else None
         self._fitted: FittedText | None = None
         self._recurrence()
@@ -100,7 +101,7 @@ class LanguageModel:
             valid, test: files, or shares of the text's end to hold out; without a test part the
                 validation part is measured.
             out: the run directory to write; without one nothing is kept.
-            resume: go on with the run in `out`.
+            resume: go on with the run in `out`, with its validation part.
             on_event: is told what happens.
 
         Raises:
@@ -109,19 +110,26 @@ class LanguageModel:
         """
         begun = time.perf_counter()
         folder = self._open(out, resume)
+        part = own_part(folder if resume else None, self.config, valid)
+        if valid is None and part != LmConfig().valid:
+            valid = part  # named in the settings or when the run was begun: taken as it is
         start = self.config.model.start
         before = None if start is None else LanguageModel.load(start)
+        say = notes_to(on_event)
+        made = prepare_text(self.config, data, valid, test, folder, say)
+        self._suit(made.tokeniser.size, say)
         if before is not None:  # its sizes, our dropouts would be another model's
             model = before.config.model.model_copy(update={"start": start})
             self.config = self.config.model_copy(update={"model": model})
-        made = prepare_text(self.config, data, valid, test, folder, notes_to(on_event))
-        if folder is not None:
-            run.write_config(folder, self.config.model_dump(mode="json"))
+        config = self.config.model_copy(update={"valid": part})
+        if folder is not None and not run.has_config(folder):
+            run.write_config(folder, config.model_dump(mode="json"))
         fitted = self._fitted = self._build(made, before)
+        fitted.config = config
         trainable = LanguageTraining(
             fitted.network, made.train, made.valid, self.config, made.tokeniser
         )
-        settings = self.config.model_dump(mode="json", exclude={"training"})
+        settings = config.model_dump(mode="json", exclude={"training"})
         fit(
             trainable,
             self.config.training,
@@ -136,6 +144,9 @@ class LanguageModel:
         document = self._document(
             made, evaluation, fspath(data), folder, time.perf_counter() - begun
         )
+        for name, held in (("valid", valid), ("test", test)):
+            if held is not None:
+                document["data"][name] |= origin(held)
         if folder is not None:
             self._write(folder, document)
         return LmResult(self, evaluation, document, folder)
@@ -272,12 +283,23 @@ class LanguageModel:
 
     # -- the steps
 
+    def _settings(self, preset: str) -> LmConfig:
+        config, common = self._asked
+        return layered(LmConfig, PRESETS, COMMON, preset, config, common)
+
+    def _suit(self, kinds: int, say: Callable[[str], None]) -> None:
+        """Takes the recipe of words for tokens of many kinds, unless a preset was named."""
+        if self.config.preset == "default" and kinds >= MANY:
+            self.config = self._settings("word")
+            say(f"{kinds:,} kinds of tokens: the recipe is the preset word")
+
     def _open(self, out: str | PathLike[str] | None, resume: bool) -> Path | None:
         if out is None:
             if resume:
                 raise ConfigError("resume needs the run to continue.", hint="Name it with out=.")
             return None
         folder = Path(out)
+        check_extras(self.config.training)
         if not resume:
             run.create(folder)
         return folder
@@ -285,7 +307,7 @@ class LanguageModel:
     def _build(self, made: PreparedText, before: LanguageModel | None) -> FittedText:
         torch.manual_seed(self.config.training.seed)
         tied = self.config.model.tied
-        tied = made.tokeniser.size >= _TIED if tied is None else tied
+        tied = made.tokeniser.size >= MANY if tied is None else tied
         tied = tied if before is None else before.network.tied
         form = self.config.model if before is None else before.network.config
         network = LanguageNetwork(form, self._recurrence(), made.tokeniser.size, tied=tied)

@@ -45,7 +45,8 @@ class LmModelConfig(Section):
         default=0, ge=0, description="steps that one attention head behind the layers sees; 0: none"
     )
     tied: bool | None = Field(
-        default=None, description="one matrix for embedding and softmax; null: of 1000 tokens and more"
+        default=None,
+        description="one matrix for embedding and softmax; null: from 1000 kinds of tokens on",
     )
     softmax: Literal["auto", "full", "sampled", "adaptive"] = Field(
         default="auto",
@@ -128,9 +129,24 @@ _RECIPE: dict[str, Any] = {
     "training.precision": "auto",
 }
 
+MANY = 1000
+"""Kinds of tokens from which on the recipe is that of words, unless another preset is named; they
+share one matrix between embedding and softmax."""
+
 PRESETS: dict[str, Mapping[str, Any]] = {
     # Two layers whose outputs are added, masks shared over time, AdamW, averaged weights.
     "default": _RECIPE,
+    # Words, pieces of words, Chinese characters: most are rare, so that more is dropped, and a pass
+    # over the text has four times as many steps.
+    "word": {
+        **_RECIPE,
+        "model.embedding_dropout": 0.1,
+        "model.input_dropout": 0.3,
+        "model.output_dropout": 0.4,
+        "batch.streams": 32,
+        "batch.tbptt": 64,
+        "training.lr": 3e-3,
+    },
     # Merity et al. 2018, for a GPU: three layers, everything dropped, SGD.
     "awd-lstm": {
         **_EXACT,

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import elman
+from elman.data import Vectors
 from elman.metrics import (
     classification_report,
     compare_marks_with_floor,
     compare_with_floor,
     label_marks,
-    summarise_folds,
 )
 from elman.tasks.blend import Scores, probabilities_of
 from elman.tasks.fitted import Fitted, parameter_count
 from elman.tasks.floor import Floor
-from elman.tasks.result import CrossValidation, Evaluation
+from elman.tasks.result import Evaluation
 from elman.tasks.run import FORMAT, now
 from elman.tasks.texts import LabelledTexts, facts
 
@@ -75,6 +75,24 @@ def floor_facts(floor: Floor, report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def vector_facts(path: str, vectors: Vectors, words: int) -> dict[str, Any]:
+    """What `result.json` says about the word vectors that a network began with.
+
+    Args:
+        path: their file.
+        vectors: what was found in it.
+        words: of the vocabulary; `coverage` is the share of them that has a vector.
+    """
+    return {
+        "path": path,
+        "found": vectors.found,
+        "words": words,
+        "coverage": vectors.coverage,
+        "folded": vectors.folded,
+        "dimension": vectors.dim,
+    }
+
+
 def document(
     fitted: Fitted,
     name: str,
@@ -82,8 +100,19 @@ def document(
     evaluation: Evaluation,
     seconds: float,
     command: str,
+    citation: str,
 ) -> dict[str, Any]:
-    """The content of `result.json`, format 1."""
+    """The content of `result.json`, format 1.
+
+    Args:
+        fitted: the classifier.
+        name: the run's.
+        data: the facts of its parts.
+        evaluation: what was measured.
+        seconds: from the beginning to the end.
+        command: that trained it; empty where Python did.
+        citation: where the cell's equations come from; empty where nobody says.
+    """
     time = int(min(data["train"]["tokens"]["max"], 400)) or 1
     plan = getattr(fitted.network.members[0].recurrent, "plan", None)
     return {
@@ -101,19 +130,13 @@ def document(
             "plan": str(plan(64, time)) if plan is not None else "",
             "summary": repr(fitted.network),
             "vocabulary": fitted.network.vocabulary,
+            "citation": citation or None,
+            "vectors": fitted.vectors,
         },
         "evaluation": dict(evaluation.facts),
         "floor": dict(evaluation.floor) if evaluation.floor else None,
         "comparison": dict(evaluation.comparison) if evaluation.comparison else None,
     }
-
-
-def averaged(folds: Sequence[Evaluation]) -> CrossValidation:
-    """Mean and spread of every measure over the folds, and the floor's mean beside them."""
-    found = summarise_folds([fold.metrics for fold in folds])
-    floors = [fold.floor["metrics"] for fold in folds if fold.floor is not None]
-    floor_mean = summarise_folds(floors)["mean"] if len(floors) == len(folds) else None
-    return CrossValidation(tuple(folds), found["mean"], found["std"], floor_mean)
 
 
 def _report(

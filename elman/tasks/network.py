@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from elman.cells import Cell
 from elman.data import SHAPES
-from elman.nn import Recurrent
-from elman.nn.block import Deep
+from elman.nn import Deep, Pooling, Recurrent
 from elman.nn.dropout import SharedDropout, WordDropout
-from elman.nn.pooling import Pooling
 from elman.nn.segments import chop, join
+from elman.nn.streams import check_one_input
 from elman.nn.subwords import SubwordEmbedding
 from elman.tasks.classify_config import ModelConfig
 from elman.tasks.lm_network import LanguageNetwork
@@ -66,16 +65,19 @@ class TextNetwork(nn.Module):
                     table.weight[0].zero_()
         self.embedding_dropout = SharedDropout(config.embedding_dropout)
         self.recurrent = recurrent_stack(config, cell, size)
-        width = config.hidden * (1 if config.stack == "deep" else 1 + config.bidirectional)
         both = config.bidirectional and config.stack != "deep"
-        self.pooling = Pooling(config.pooling, width, bidirectional=both)
+        self.pooling = Pooling(config.pooling, self.recurrent.output_size, bidirectional=both)
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.pooling.output_size, outputs)
 
-    def take_vectors(self, vectors: Tensor, *, freeze: bool) -> None:
-        """Starts the words' vectors from `(vocabulary, size)`; `freeze` keeps them as they are."""
+    def take_vectors(self, vectors: Tensor, known: Tensor, *, freeze: bool) -> None:
+        """Starts the words' vectors from `(vocabulary, size)`; `freeze` keeps them as they are.
+
+        Words that are not `known`, `(vocabulary,)`, keep their small random start: as zeros they
+        would all be one word.
+        """
         with torch.no_grad():
-            self.embedding.weight.copy_(vectors)
+            self.embedding.weight[known] = vectors[known]
         self.embedding.weight.requires_grad_(not freeze)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
@@ -129,19 +131,24 @@ class TextClassifier(nn.Module):
             for _ in range(1 if encoder is not None else config.members or 1)
         )
 
-    def take_vectors(self, vectors: Tensor, *, freeze: bool) -> None:
+    def take_vectors(self, vectors: Tensor, known: Tensor, *, freeze: bool) -> None:
         """Starts every network's words from `(vocabulary, size)`; `freeze` keeps them."""
         for member in self.members:
             assert isinstance(member, TextNetwork)
-            member.take_vectors(vectors, freeze=freeze)
+            member.take_vectors(vectors, known, freeze=freeze)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """`(time, batch)` token numbers and `(batch,)` lengths -> `(members, batch, outputs)`."""
         return torch.stack([member(values, lengths) for member in self.members])
 
 
-def recurrent_stack(config: ModelConfig, cell: Cell, input_size: int) -> nn.Module:
-    """The recurrent part of the settings, from vectors of `input_size`."""
+def recurrent_stack(config: ModelConfig, cell: Cell, input_size: int) -> Recurrent | Deep:
+    """The recurrent part of the settings, from vectors of `input_size`.
+
+    Raises:
+        ConfigError: the cell reads more than words.
+    """
+    check_one_input(cell.step(**config.hyperparameters), "a text")
     if config.stack == "deep":
         return Deep(
             cell,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -24,6 +24,7 @@ from elman.tasks.classify_config import ClassifyConfig, shapes_for
 from elman.tasks.floor import Floor, Floors, fit_floor, load_floors, save_floors
 from elman.tasks.held_out import LEARNT, Owners, members_for, owners_of
 from elman.tasks.texts import LabelledTexts, encoded, read_labelled
+from elman.tasks.validation_part import share_or_file
 
 Say = Callable[[str], None]
 Source = str | PathLike[str] | LabelledTexts
@@ -152,11 +153,21 @@ def read_training(data: str | PathLike[str], config: ClassifyConfig, say: Say) -
     """
     texts = read_labelled(data, config.data, several=config.data.several_labels)
     found = texts.examples.facts
-    how = ", ".join(str(found[key]) for key in ("format", "compression") if found.get(key))
+    how = ", ".join(_how(found))
     columns = f'text "{found.get("text")}", label "{found.get("label")}"'
     rows = f"{len(texts)} rows of {len(texts.counts())} classes"
     say(f"{rows} from {found.get('path')} ({how}; {columns})")
     return texts
+
+
+def _how(found: Mapping[str, Any]) -> Iterator[str]:
+    """How a file was read, in words that `--data.*` takes."""
+    for key in ("format", "compression"):
+        if found.get(key):
+            yield str(found[key])
+    for key in ("delimiter", "encoding"):
+        if found.get(key):
+            yield f"{key} {found[key]}"
 
 
 def _classes(texts: LabelledTexts) -> tuple[str, ...]:
@@ -187,13 +198,10 @@ def split_off(
     Raises:
         DataError: the file to validate on cannot be used. ConfigError: an impossible share.
     """
-    chosen = config.valid if valid is None else valid
-    if isinstance(chosen, str) and _number(chosen) is not None:
-        chosen = _number(chosen)
-    if isinstance(chosen, LabelledTexts):
-        return whole, chosen, None, None
-    if isinstance(chosen, int | float):
-        share = float(chosen)
+    if isinstance(valid, LabelledTexts):
+        return whole, valid, None, None
+    share = share_or_file(config.valid if valid is None else valid)
+    if not isinstance(share, str):
         if not 0 < share < 1:
             raise ConfigError(
                 f"got a share of {share:g} to validate on, wanted one between 0 and 1.",
@@ -204,16 +212,8 @@ def split_off(
         if owners.max() > 0:
             return whole, held, share, owners
         return whole.select(np.flatnonzero(owners == LEARNT).tolist()), held, share, None
-    assert chosen is not None
-    several = whole.several
-    return whole, read_labelled(chosen, config.data, columns=columns, several=several), None, None
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    held = read_labelled(share, config.data, columns=columns, several=whole.several)
+    return whole, held, None, None
 
 
 def _require_text(texts: LabelledTexts) -> None:

@@ -76,6 +76,20 @@ def with_encoder(
     )
 
 
+def as_asked(config: ClassifyConfig, asked: ClassifyConfig) -> ClassifyConfig:
+    """The settings of a run with the encoder and the minutes that were asked for.
+
+    So they stand in config.yaml: a run that is begun or resumed with it trains its language model,
+    or finds it, and shares the minutes out as the first one did.
+    """
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"encoder": asked.model.encoder}),
+            "training": config.training.model_copy(update={"minutes": asked.training.minutes}),
+        }
+    )
+
+
 def pretrained(
     config: ClassifyConfig,
     text: str,

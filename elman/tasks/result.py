@@ -149,18 +149,30 @@ class FewShot:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The results of `k` folds: each fold's evaluation, and mean and spread of each measure."""
+    """The results of `k` folds.
+
+    Attributes:
+        folds: each fold's evaluation.
+        mean, deviation: of each measure over the folds.
+        floor_mean: the floor's, where it is measured.
+        comparison: model and floor over the folds: difference, interval, verdict and a sentence.
+        document: the content of `result.json`.
+        run: the run directory, if there is one; it holds no model.
+    """
 
     folds: tuple[Evaluation, ...]
     mean: Mapping[str, float]
     deviation: Mapping[str, float]
-    floor_mean: Mapping[str, float] | None = None
+    floor_mean: Mapping[str, float] | None
+    comparison: Mapping[str, Any] | None
+    document: Mapping[str, Any]
+    run: Path | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        return str(self.document["sentence"])
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "folds": [fold.summary() for fold in self.folds],
-            "mean": dict(self.mean),
-            "deviation": dict(self.deviation),
-            "floor_mean": dict(self.floor_mean) if self.floor_mean else None,
-        }
+        """The content of `result.json`."""
+        return dict(self.document)

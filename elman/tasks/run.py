@@ -3,7 +3,7 @@
     config.yaml         every setting, re-runnable          model.safetensors   the weights
     tokenizer.json      text -> numbers                     metrics.jsonl       one line an event
     result.json         measures, floor, fingerprints       environment.json    what it ran on
-    manifest.json       the checksums of the files that a model is loaded from
+    manifest.json       the checksums of result.json and of what a model is loaded from
     checkpoints/        last and best, to resume            report.html, card.md, pictures/
 
 Loading checks the version and the checksums first, so that a damaged file is a sentence and
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -26,9 +25,12 @@ import yaml
 import elman
 from elman.errors import ConfigError, RunError, did_you_mean
 from elman.files import explain, read_json, sha256, write_json, write_text
+from elman.tasks.run_command import words
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+RESULT = "result.json"
+WEIGHTS = "model.safetensors"
 SHOTS = "shots.jsonl"
 """The measurements of a learning curve, one line a training; its folder holds no model."""
 _PACKAGES = ("torch", "numpy", "tokenizers", "polars", "scikit-learn", "lightning-fabric")
@@ -58,9 +60,7 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "packages": versions,
-        "command": " ".join(
-            Path(sys.argv[0]).name if k == 0 else a for k, a in enumerate(sys.argv)
-        ),
+        "command": words(),
         "created": now(),
     }
 
@@ -105,6 +105,11 @@ def free_name(folder: Path) -> Path:
     return candidate
 
 
+def has_config(folder: Path) -> bool:
+    """Whether a run has settings already; what resumes it must not change them unchecked."""
+    return (folder / "config.yaml").exists()
+
+
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Writes `config.yaml`: every setting, so that `elman train ... --config` repeats the run."""
     head = f"# elman {elman.__version__}: every setting of this run. Repeat it with --config.\n"
@@ -137,7 +142,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def seal(folder: Path, files: list[str]) -> None:
-    """Writes the manifest with the checksums of `files`; a run without one is unfinished."""
+    """Writes the manifest with the checksums of `files` and of result.json, if it is there.
+
+    A run without a manifest is unfinished.
+    """
+    files = [*files, RESULT] if (folder / RESULT).exists() else files
     write_json(
         folder / MANIFEST,
         {
@@ -163,10 +172,7 @@ def verify(folder: Path) -> None:
         )
     if not (folder / MANIFEST).exists():
         if (folder / SHOTS).exists():
-            raise RunError(
-                f'"{folder}" holds a learning curve and no model.',
-                hint="Train one with `elman train classify` without --shots.",
-            )
+            raise _no_model(folder, "learning curve")
         raise RunError(
             f'the run in "{folder}" is not finished.',
             hint="Finish it with `elman train ... --resume`.",
@@ -183,6 +189,32 @@ def verify(folder: Path) -> None:
         )
     for name, digest in manifest["files"].items():
         _verify_file(folder / name, digest)
+    if WEIGHTS not in manifest["files"]:
+        kind = "learning curve" if (folder / SHOTS).exists() else "cross-validation"
+        raise _no_model(folder, kind)
+
+
+def _no_model(folder: Path, kind: str) -> RunError:
+    option = "--shots" if kind == "learning curve" else "--folds"
+    return RunError(
+        f'"{folder}" holds a {kind} and no model.',
+        hint=f"Train one with `elman train classify` without {option}.",
+    )
+
+
+def verify_file(folder: Path, name: str) -> None:
+    """Checks one file of a run, if the run is finished and sealed it.
+
+    Raises:
+        RunError: the file is missing or altered, or the manifest is damaged.
+    """
+    if (folder / MANIFEST).exists():
+        manifest = read_json(folder / MANIFEST)
+        files = manifest.get("files") if isinstance(manifest, dict) else None
+        if not isinstance(files, dict):
+            raise RunError("the manifest is damaged.", where=str(folder / MANIFEST), hint=_RESTORE)
+        if name in files:
+            _verify_file(folder / name, files[name])
 
 
 def verify_language_model(folder: Path) -> None:

@@ -27,7 +27,7 @@ from elman.tasks.classify_config import ClassifyConfig
 from elman.tasks.preparation import PREPARED, Say, Source, read_training, same_data, split_off
 from elman.tasks.result import Evaluation, FewShot, ShotPoint
 from elman.tasks.run_command import command
-from elman.tasks.texts import LabelledTexts, read_labelled
+from elman.tasks.texts import LabelledTexts, file_facts, read_labelled
 from elman.tasks.transfer import beside_encoder
 from elman.training import Event, Step, notes_to
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 SHOTS = (10, 30, 100, 300, 1000)
 _CHOOSING = 500  # validation rows that choose the weights of each training, at most
-_FACTS = ("path", "format", "encoding", "delimiter", "compression", "text", "label")
 SCRATCH, TRANSFER = "scratch", "transfer"
 
 Line = Mapping[str, Any]
@@ -195,6 +194,7 @@ def few_shot(
     document |= {"seconds": time.perf_counter() - start}
     if folder is not None:
         write_json(folder / "result.json", document)
+        run.seal(folder, [])
     return FewShot(measure, points, document, folder)
 
 
@@ -309,9 +309,9 @@ def _document(
         "created": run.now(),
         "command": command(),
         "data": {
-            "train": _facts(plan.train),
-            "valid": _facts(plan.choosing),
-            "test": _facts(plan.measured) if plan.split == "test" else None,
+            "train": file_facts(plan.train),
+            "valid": file_facts(plan.choosing),
+            "test": file_facts(plan.measured) if plan.split == "test" else None,
         },
         "model": {"cell": config.model.cell},
         "shots": {
@@ -327,17 +327,6 @@ def _document(
             "trainings": [dict(line) for line in lines],
         },
         "sentence": _sentence(points, measure, len(plan.seeds)),
-    }
-
-
-def _facts(texts: LabelledTexts) -> dict[str, Any]:
-    found = texts.examples.facts
-    return {
-        **{key: found.get(key) for key in _FACTS},
-        "path": str(found.get("path")),
-        "rows": len(texts),
-        "fingerprint": texts.examples.fingerprint(),
-        "classes": texts.counts(),
     }
 
 

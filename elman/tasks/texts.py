@@ -73,6 +73,15 @@ class LabelledTexts:
         return found
 
 
+def reading_options(config: TextConfig, columns: Mapping[str, str | None] | None) -> dict[str, Any]:
+    """The options of `read_examples` in the settings, with `columns` where they name none."""
+    options = config.model_dump(exclude={"tokeniser", "max_tokens", "head_tail", "several_labels"})
+    for name, column in (columns or {}).items():
+        if options.get(name) is None:
+            options[name] = column
+    return options
+
+
 def read_labelled(
     path: str | PathLike[str],
     config: TextConfig,
@@ -92,11 +101,7 @@ def read_labelled(
     Raises:
         DataError: the file or a row cannot be used.
     """
-    options = config.model_dump(exclude={"tokeniser", "max_tokens", "head_tail", "several_labels"})
-    for name, column in (columns or {}).items():
-        if options.get(name) is None:
-            options[name] = column
-    examples = read_examples(path, **options)
+    examples = read_examples(path, **reading_options(config, columns))
     labels = tuple(example.labels for example in examples)
     found = examples.several_labels if several is None else several
     if not found:
@@ -124,21 +129,30 @@ def encoded(
     return encode(source, encoder, classes, several_labels=several)
 
 
-def facts(
-    texts: LabelledTexts, numbers: EncodedTexts, tokeniser: Tokeniser, **more: Any
-) -> dict[str, Any]:
-    """What `result.json` says about a set: file, rows, fingerprint, classes, tokens."""
+_READ = ("path", "format", "encoding", "delimiter", "compression", "text", "label")
+
+
+def file_facts(texts: LabelledTexts) -> dict[str, Any]:
+    """What `result.json` says about a set that was not encoded: file, rows, classes."""
     found = texts.examples.facts
-    lengths = numbers.lengths
-    total = int(lengths.sum())
-    unknown = numbers.ids % tokeniser.size == tokeniser.unknown_id
-    keys = ("path", "format", "encoding", "delimiter", "compression", "text", "label")
     return {
-        **{key: found.get(key) for key in keys},
+        **{key: found.get(key) for key in _READ},
         "path": str(found.get("path")),
         "rows": len(texts),
         "fingerprint": texts.examples.fingerprint(),
         "classes": texts.counts(),
+    }
+
+
+def facts(
+    texts: LabelledTexts, numbers: EncodedTexts, tokeniser: Tokeniser, **more: Any
+) -> dict[str, Any]:
+    """What `result.json` says about a set: file, rows, fingerprint, classes, tokens."""
+    lengths = numbers.lengths
+    total = int(lengths.sum())
+    unknown = numbers.ids % tokeniser.size == tokeniser.unknown_id
+    return {
+        **file_facts(texts),
         "tokens": length_facts(lengths),
         "unknown_share": float(unknown.sum() / total) if total else 0.0,
         **more,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from elman.training.interrupts import Interrupted as Interrupted
     from elman.training.optimisers import parameter_groups as parameter_groups
     from elman.training.run import fit as fit
+    from elman.training.tensorboard import check_extras as check_extras
     from elman.training.trainable import Batches as Batches
     from elman.training.trainable import ParameterGroup as ParameterGroup
     from elman.training.trainable import Trainable as Trainable
@@ -47,6 +48,7 @@ _HOMES = {
     "Interrupted": "interrupts",
     "parameter_groups": "optimisers",
     "fit": "run",
+    "check_extras": "tensorboard",
     "Batches": "trainable",
     "ParameterGroup": "trainable",
     "Trainable": "trainable",

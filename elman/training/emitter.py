@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ class Emitter:
     """Passes events on. Steps reach the file at most once a second, with the mean loss since.
 
     A file that cannot be written (a full disk) is reported once as a Note and tried again with
-    every event: training is not lost for it.
+    every event: training is not lost for it. TensorBoard's writer cannot try again and is given up.
     """
 
     def __init__(self, directory: Path | None, on_event: Callable[[Event], None] | None) -> None:
@@ -46,8 +47,7 @@ class Emitter:
 
     def __call__(self, event: Event) -> None:
         self.tell(event)
-        if self._board is not None:
-            self._board.write(event)
+        self._draw(event)
         if self._log is None:
             return
         if isinstance(event, Step):
@@ -66,6 +66,17 @@ class Emitter:
                 self._failed = True
                 self.tell(Note(f"{error} Training goes on."))
 
+    def _draw(self, event: Event) -> None:
+        if self._board is None:
+            return
+        try:
+            self._board.write(event)
+        except ElmanError as error:
+            board, self._board = self._board, None
+            with contextlib.suppress(ElmanError):
+                board.close()
+            self.tell(Note(f"{error} Training goes on without TensorBoard."))
+
     def sync(self) -> int:
         """Brings the file to the disk; its size in bytes."""
         return self._log.sync() if self._log is not None else 0
@@ -76,5 +87,8 @@ class Emitter:
             self._log.close()
             self._log = None
         if self._board is not None:
-            self._board.close()
-            self._board = None
+            board, self._board = self._board, None
+            try:
+                board.close()
+            except ElmanError as error:
+                self.tell(Note(f"{error} The files of TensorBoard lack their end."))

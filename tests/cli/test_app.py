@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, write_films
 
+from elman import cells
 from elman.cli import app
 from elman.errors import DataError
 
@@ -54,6 +55,7 @@ def test_every_verb_has_help_and_json(elman, path: tuple[str, ...]) -> None:
         (["train", "classify", "x.csv", "--model.hidden"], "needs a value"),
         (["train", "classify", "x.csv", "--model.hidden", "--json"], "needs a value"),
         (["evaluate", "run", "x.csv", "--model.hidden", "3"], "only `train`"),
+        (["doctor", "--data.encoding", "utf-8"], "only `train`"),
         (["predict"], "RUN"),
         (["data"], "list, path, fetch"),
         (["data", "fecth", "imdb"], 'Did you mean "fetch"?'),
@@ -171,6 +173,31 @@ def test_cells(elman) -> None:
     assert answer.code == 0 and "relu(" in answer.out
 
 
+@pytest.mark.parametrize("name", sorted(cells.catalogue()))
+def test_every_cell_is_shown_in_every_form(elman, name: str) -> None:
+    parts = ("equations", "latex", "ir", "analysis", "plan")
+    answer = elman("cells", name)
+    assert answer.code == 0 and answer.err == "", answer.err
+    whole = json.loads(elman("cells", name, "--json").out)
+    assert whole["name"] == name and all(whole[part] for part in parts)
+    for part in parts:
+        answer = elman("cells", name, "--show", part)
+        assert answer.code == 0, answer.err
+        assert answer.out.strip() == whole[part].strip()
+        assert json.loads(elman("cells", name, "--show", part, "--json").out)[part] == whole[part]
+
+
+def test_sizes_of_a_plan(elman) -> None:
+    answer = elman("cells", "RGLRU", "--hidden", "64", "--show", "plan")
+    assert answer.code == 0, answer.err
+    answer = elman("cells", "ClockworkRNN", "--hidden", "9")
+    assert answer.code == 1 and "hidden size (9) to equal size 8" in answer.err
+    answer = elman("cells", "ClockworkRNN", "--set", "width=3", "--show", "plan")
+    assert answer.code == 0, answer.err
+    answer = elman("cells", "ClockworkRNN", "--check")
+    assert answer.code == 0, answer.err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -212,3 +239,16 @@ def test_doctor(elman) -> None:
         ("Elman", "builtin"),
     }
     assert "good" in elman("doctor").out
+
+
+@pytest.mark.parametrize("task", ["classify", "lm"])
+def test_a_missing_package_is_noticed_first(
+    elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    data = write_films(tmp_path / "films.csv")
+    words = ["train", task, data, "--out", tmp_path / "run", "--training.tensorboard", "true"]
+    answer = elman(*words)
+    assert answer.code == 1 and 'pip install "elman[tensorboard]"' in answer.err
+    assert len(answer.err.splitlines()) == 1, "something was read before"
+    assert not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from elman.compiler.hoist import fused, split
 from elman.compiler.ir import Step, dimensions, signature
 from elman.compiler.lower import gather_sums, lower, with_sizes
 from elman.compiler.saving import with_saved
-from elman.compiler.schedule import Region, schedule
+from elman.compiler.schedule import schedule
 from elman.compiler.simplify import simplify
+from elman.compiler.verify_schedule import verify_schedule
+from elman.errors import CellError
 
 _EVALUATOR = runpy.run_path(str(Path(__file__).with_name("evaluator.py")))
 OPERATIONS, Matrix = _EVALUATOR["OPERATIONS"], _EVALUATOR["Matrix"]
@@ -70,7 +73,10 @@ def inside(name: str, seed: int) -> tuple[Step, dict[str, Any]]:
 
 
 def prepared(name: str) -> Step:
-    step = catalogue()[name].step(**HYPER.get(name, {}))
+    return sized(catalogue()[name].step(**HYPER.get(name, {})))
+
+
+def sized(step: Step) -> Step:
     return gather_sums(lower(with_sizes(step, step.resolve(input_size=SIZE, hidden_size=SIZE))))
 
 
@@ -184,26 +190,22 @@ def test_every_value_is_there_when_it_is_needed(name: str, adjoint: bool) -> Non
     step = loop
     if adjoint:
         step = gather_sums(with_saved(loop, differentiate(loop)).adjoint)
-    made = schedule(step)
-    memory = {item.var for item in (*step.inputs, *step.states, *step.parameters)}
-    memory |= {e.var for e in step.equations if e.op == "const"}
-    ready = set(memory)
-    for part in made.parts:
-        if not isinstance(part, Region):
-            assert part.operand in ready
-            ready.add(part.var)
-            continue
-        for accumulator in part.accumulators:
-            assert {product.operand for product in accumulator.products} <= ready
-            assert accumulator.start is None or accumulator.start in ready
-        known = ready | {accumulator.var for accumulator in part.accumulators}
-        for equation in part.equations:
-            assert set(equation.args) <= known, (name, equation)
-            known.add(equation.var)
-        assert set(part.stores) <= known
-        ready |= set(part.stores)
-    results = {step.output, *step.new_states, *(item.var for item in step.results)}
-    assert results <= ready
+    verify_schedule(schedule(step))
+
+
+def test_a_number_from_a_product_is_there_before_it_is_used() -> None:
+    @cell
+    def gated(x, /, h):
+        z = W[1].z @ x + R[1].z @ h
+        return z * (z > 0) * tanh(W.n @ x + R.n @ h)
+
+    made = verify_schedule(schedule(split(sized(gated.step())).loop))
+    assert [part.stage for part in made.parts] == [0, 1]
+    swapped = replace(made, parts=made.parts[::-1])
+    with pytest.raises(CellError, match="too early"):
+        verify_schedule(swapped)
+    with pytest.raises(CellError, match="does not wait"):
+        verify_schedule(replace(made, waits=frozenset()))
 
 
 def test_a_signature_says_everything_but_the_place() -> None:

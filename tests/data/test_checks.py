@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from elman.data import Finding, TextExample, check_texts
+from elman.data import Finding, TextExample, check_texts, read_examples
+from elman.data.rows import Faults
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 
@@ -89,3 +92,32 @@ def test_examples_are_few() -> None:
     finding = found(findings, "empty-text")
     assert finding.count == 50
     assert len(finding.examples) == 5
+
+
+def test_no_label_and_many_labels_where_they_are_wanted() -> None:
+    rows = [*clean(), extra("none", ""), TextExample("two", ("positive", "negative"), "row 1000")]
+    assert found(check_texts(rows), "missing-label").severity == "error"
+    assert found(check_texts(rows), "several-labels").examples == ("row 1000: positive, negative",)
+    kinds = {finding.kind: finding.severity for finding in check_texts(rows, several=True)}
+    assert kinds == {"no-label": "info"}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.conll"])
+def test_what_cannot_be_read_is_counted_anew_with_each_reading(tmp_path: Path, name: str) -> None:
+    good = {
+        "a.csv": "words %d,%d\n",
+        "a.jsonl": '{"text": "words %d", "label": %d}\n',
+        "a.conll": "# label = %d\nwords%d\tN\n\n",
+    }[name]
+    bad = {"a.csv": "1,2,3\n", "a.jsonl": "[]\n", "a.conll": "# label = 0\na\tN\nb\n\n"}[name]
+    content = "text,label\n" if name == "a.csv" else ""
+    content += "".join(good % (k, k % 2) for k in range(10)) + bad * 7
+    (tmp_path / name).write_text(content)
+    faults = Faults()
+    examples = read_examples(tmp_path / name, text="text", label="label", faults=faults)
+    for _ in range(2):
+        assert len(list(examples)) == 10 + 7 * (name == "a.conll")
+        assert faults.counts == {"row": 7}
+        assert len(faults.first["row"]) == 5
+    finding = found(check_texts(examples), "unreadable-rows")
+    assert finding.count == 7 and name in finding.examples[0]

@@ -17,7 +17,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elman.data import read_examples, read_rows
+from elman.data import frames, read_examples, read_rows
 from elman.errors import DataError
 
 # Everything but NUL (its own test), surrogates, and what `csv` itself cannot round-trip.
@@ -237,6 +237,75 @@ def test_hugging_face_folder_with_class_names(tmp_path: Path) -> None:
     (tmp_path / "dataset_info.json").write_text(json.dumps({"features": features}))
     (tmp_path / "state.json").write_text("{}")
     assert pairs(tmp_path) == [("a b", "pos"), ("c d", "neg")]
+
+
+def one_stream(parts: list[pl.DataFrame]) -> bytes:
+    """The parts as the batches of one Arrow stream; polars itself writes a single batch."""
+    found, end = [], b"\xff\xff\xff\xff\0\0\0\0"
+    for part in parts:
+        out = io.BytesIO()
+        part.write_ipc_stream(out)
+        content = out.getvalue().removesuffix(end)
+        schema = 8 + int.from_bytes(content[4:8], "little")
+        found.append(content[schema:] if found else content)
+    return b"".join(found) + end
+
+
+def test_labels_in_a_dictionary_of_an_arrow_stream(tmp_path: Path) -> None:
+    parts = [
+        pl.DataFrame({"text": ["one", "two"], "label": labels}).with_columns(
+            pl.col("label").cast(pl.Categorical)
+        )
+        for labels in (["a", "b"], ["b", "c"])
+    ]
+    (tmp_path / "a.arrow").write_bytes(one_stream(parts))
+    assert pairs(tmp_path / "a.arrow") == [("one", "a"), ("two", "b"), ("one", "b"), ("two", "c")]
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+def test_arrow_is_read_in_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    parts = [
+        pl.DataFrame({"text": [f"words {n} {k}" for k in range(50)], "label": ["a", "b"] * 25})
+        for n in range(20)
+    ]
+    table = pl.concat(parts)
+    path = tmp_path / "a.arrow"
+    if kind == "file":
+        table.write_ipc(path, record_batch_size=50)
+    else:
+        path.write_bytes(one_stream(parts))
+    heights: list[int] = []
+    whole = pl.DataFrame.iter_rows
+    monkeypatch.setattr(frames, "_SLICE", 50)
+    monkeypatch.setattr(
+        pl.DataFrame, "iter_rows", lambda f, **how: heights.append(f.height) or whole(f, **how)
+    )
+    if kind == "stream":
+        read = pl.read_ipc_stream
+
+        def small(source: io.BytesIO) -> pl.DataFrame:
+            assert len(source.getvalue()) < path.stat().st_size / 5
+            return read(source)
+
+        monkeypatch.setattr(pl, "read_ipc_stream", small)
+    assert pairs(path) == table.rows()
+    assert max(heights) == 50
+
+
+def test_an_arrow_stream_that_is_cut_or_empty(tmp_path: Path) -> None:
+    table = pl.DataFrame({"text": ["a", "b"] * 500, "label": ["x", "y"] * 500})
+    path = tmp_path / "a.arrow"
+    table.write_ipc_stream(path)
+    content = path.read_bytes()
+    for size in (len(content) // 2, 9, 40):
+        path.write_bytes(content[:size])
+        with pytest.raises(DataError, match=r"a\.arrow: not a readable Arrow file"):
+            list(read_rows(path))
+    table.clear().write_ipc_stream(path)
+    rows = read_rows(path)
+    assert rows.columns == ["text", "label"] and list(rows) == []
 
 
 def test_numeric_labels_have_one_spelling(tmp_path: Path) -> None:

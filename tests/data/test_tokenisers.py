@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -118,14 +119,22 @@ def test_auto_looks_at_the_text() -> None:
     assert mixed.tokens("iPhone很好用 ok") == ["iPhone", "很", "好", "用", "ok"]
 
 
-def test_chinese_words_need_a_package() -> None:
-    try:
-        import rjieba  # noqa: F401  # pyright: ignore
-    except ImportError:
-        with pytest.raises(MissingExtraError, match=r"rjieba.*elman\[chinese\]"):
-            built("zh-word")
-    else:
-        assert built("zh-word", ["味道很好"]).tokens("味道很好")[0] == "味道"
+def test_chinese_words_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rjieba", None)
+    with pytest.raises(MissingExtraError, match=r"rjieba.*elman\[chinese\]"):
+        built("zh-word")
+
+
+def test_chinese_by_word(tmp_path: Path) -> None:
+    texts = ["味道很好，送餐也快", "iPhone的味道 very good", "我来到北京清华大学"]
+    tokeniser = built("zh-word", texts * 2)
+    assert tokeniser.level == "zh-word"
+    assert tokeniser.tokens(texts[0])[:2] == ["味道", "很"]
+    assert "清华大学" in tokeniser.tokens(texts[2]) and "北京" in tokeniser.tokens(texts[2])
+    assert {"iPhone", "very", "good"} <= set(tokeniser.tokens(texts[1]))
+    assert tokeniser.unknown_id not in {n for text in texts for n in tokeniser.encode(text)}
+    tokeniser.save(tmp_path)
+    assert load_tokeniser(tmp_path).encode_batch(texts) == tokeniser.encode_batch(texts)
 
 
 def test_texts_without_pieces() -> None:

@@ -133,6 +133,19 @@ def test_other_kinds_of_runs(tmp_path: Path, build_run: Build, options: dict[str
         assert not (tmp_path / "r" / "pictures" / "confusion.png").exists()
 
 
+def test_the_papers_of_the_cell_are_named(tmp_path: Path, build_run: Build) -> None:
+    result = build_run(tmp_path, rows=40)
+    told = " ".join(read(write_report(tmp_path)).text)
+    assert "Hochreiter" in told and "(the cell)" in told  # an older run names the cell alone
+    for citation, named in (("A. Body 2031. A cell.", True), (None, False)):
+        model = {**result["model"], "citation": citation}
+        (tmp_path / "result.json").write_text(json.dumps({**result, "model": model}))
+        told = " ".join(read(write_report(tmp_path)).text)
+        assert ("A. Body 2031. A cell. (the cell)" in told) is named
+        assert ("A. Body 2031" in (tmp_path / "card.md").read_text()) is named
+        assert "Hochreiter" not in told
+
+
 def test_only_result_is_needed(tmp_path: Path) -> None:
     value = {"format": 1, "task": "classify", "name": "bare"}
     (tmp_path / "result.json").write_text(json.dumps(value))

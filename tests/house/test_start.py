@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import resource
 import statistics
 import subprocess
@@ -38,6 +39,14 @@ def _modules(code: str) -> set[str]:
     )
     names = json.loads(done.stdout[done.stdout.rindex("[") :])
     return {name.split(".")[0] for name in names}
+
+
+def test_every_room_is_an_attribute() -> None:
+    names = {item.name for item in pkgutil.iter_modules(elman.__path__)} - {"__main__", "cli"}
+    code = "\n".join(["import elman", *(f"assert elman.{name}" for name in sorted(names))])
+    assert "elman.decoding" in code
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert names <= set(dir(elman))
 
 
 @pytest.mark.parametrize(

@@ -190,9 +190,11 @@ def test_several_labels_agree_with_sklearn() -> None:
     found = metrics.marks_metrics(marks, sure)
     assert found["accuracy"] == pytest.approx(oracle.accuracy_score(marks, guess))
     assert found["hamming_loss"] == pytest.approx(oracle.hamming_loss(marks, guess))
-    for name in ("micro", "macro", "weighted"):
-        wanted = oracle.f1_score(marks, guess, average=name)
-        assert found[f"{name}_f1"] == pytest.approx(wanted)
+    scores = {
+        "f1": oracle.f1_score, "precision": oracle.precision_score, "recall": oracle.recall_score
+    }  # fmt: skip
+    for (kind, score), name in itertools.product(scores.items(), ("micro", "macro", "weighted")):
+        assert found[f"{name}_{kind}"] == pytest.approx(score(marks, guess, average=name))
     assert found["roc_auc"] == pytest.approx(oracle.roc_auc_score(marks, sure))
     assert found["average_precision"] == pytest.approx(oracle.average_precision_score(marks, sure))
     wanted = np.mean([oracle.log_loss(marks[:, k], sure[:, k]) for k in range(4)])
@@ -200,6 +202,16 @@ def test_several_labels_agree_with_sklearn() -> None:
     same = metrics.compare_marks_with_floor(marks, guess, guess, resamples=50)
     assert same["verdict"] == "ties"
     assert same["model"] == pytest.approx(oracle.f1_score(marks, guess, average="micro"))
+
+
+def test_a_report_has_precision_and_recall() -> None:
+    names, given = ["x", "y", "z"], soft(60, 3)
+    truth = [names[k] for k in np.random.default_rng(3).choice(3, 60, p=(0.6, 0.3, 0.1))]
+    guess = [names[k] for k in given.argmax(axis=1)]
+    found = metrics.classification_report(truth, given, names, resamples=20)["metrics"]
+    scores = {"precision": oracle.precision_score, "recall": oracle.recall_score}
+    for (kind, score), name in itertools.product(scores.items(), ("macro", "weighted")):
+        assert found[f"{name}_{kind}"] == pytest.approx(score(truth, guess, average=name))
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import elman.nn
 from elman import cells
+from elman.errors import ShapeError
 
 
 def _gradients(layer: Any, x: Tensor, lengths: Tensor | None) -> list[Tensor]:
@@ -63,6 +64,96 @@ def test_forms_and_options_compile(batch_first: bool) -> None:
     torch.testing.assert_close(compiled(x[0]), layer(x[0]))
 
 
+def _with_resets(cell: Any = cells.GRUResetBefore, **options: Any) -> Any:
+    torch.manual_seed(1)
+    layer = elman.nn.Recurrent(cell, 6, 6, depth=2, bidirectional=True, **options)
+    return layer.eval()
+
+
+HOLES = torch.tensor([[0, 0, 1, 1, 1], [1, 0, 1, 0, 1], [1, 1, 1, 0, 0], [0] * 5]).bool()
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.float32])
+def test_a_mask_with_holes_means_in_a_graph_what_it_means_without(
+    batch_first: bool, kind: torch.dtype
+) -> None:
+    layer = _with_resets(batch_first=batch_first, layer_norm="around")
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = torch.randn(4, 5, 6).masked_fill(~HOLES[..., None], float("nan"))
+    resets = torch.rand(4, 5) < 0.4
+    x, mask, resets = (v if batch_first else v.transpose(0, 1) for v in (x, HOLES, resets))
+    mask = mask.to(kind)
+    results: list[Any] = []
+    for call in (layer, compiled):
+        for given in ({}, {"resets": resets}):
+            inner = x.clone().requires_grad_()
+            y, state = call(inner, mask=mask, **given)
+            loss = y.square().sum() + state.sum()
+            results.append([y, state, *torch.autograd.grad(loss, [inner, *layer.parameters()])])
+    torch.testing.assert_close(results[2:], results[:2])
+
+
+def test_a_mask_with_holes_reaches_the_other_streams_too() -> None:
+    layer = _with_resets(cells.PhasedLSTM)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x, mask, t = torch.randn(5, 4, 6), HOLES.T, torch.rand(5, 4).cumsum(0)
+    for given in (t, t[..., None]):
+        wanted = layer(x, mask=mask, streams={"t": given})
+        torch.testing.assert_close(compiled(x, mask=mask, streams={"t": given}), wanted)
+    one, real = x[:, 0], mask[:, 0]
+    wanted = layer(one, mask=real, streams={"t": t[:, 0]})
+    torch.testing.assert_close(compiled(one, mask=real, streams={"t": t[:, 0]}), wanted)
+
+
+def test_an_exported_layer_reads_masks_with_holes() -> None:
+    layer = _with_resets()
+    x, mask = torch.randn(5, 4, 6), HOLES.T
+    none = torch.ones_like(mask)
+    program = torch.export.export(layer, (x,), {"mask": none}, strict=False).module()
+    torch.testing.assert_close(program(x, mask=mask), layer(x, mask=mask))
+
+
+@pytest.mark.parametrize("options", [{"residual": True}, {"layer_norm": "both"}], ids=str)
+def test_padding_never_leaks_out_of_a_graph(options: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    layer = elman.nn.Recurrent(cells.GRU, 6, 6, depth=2, **options)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    lengths = torch.tensor([5, 0, 2])
+    x = torch.randn(5, 3, 6)
+    for row, n in enumerate(lengths.tolist()):
+        x[n:, row] = float("nan")
+    wanted, got = _gradients(layer, x, lengths), _gradients(compiled, x, lengths)
+    torch.testing.assert_close(got, wanted)
+
+
+X = torch.zeros(5, 3, 6)
+REFUSED = {
+    "both": ({"lengths": torch.tensor([5, 1, 2]), "mask": torch.ones(5, 3)}, "wanted one of them"),
+    "floats": ({"lengths": torch.ones(3)}, "lengths of dtype torch.float32, wanted integers"),
+    "too long": ({"lengths": torch.tensor([5, 6, 1])}, "length 6 .*wanted at most the 5 steps"),
+    "rows": ({"lengths": torch.tensor([5, 4])}, r"shape \(2,\), wanted \(3,\)"),
+    "mask": ({"mask": torch.ones(3, 5)}, r"mask of shape \(3, 5\), wanted \(5, 3\)"),
+    "streams": ({"streams": {"t": X}}, 'stream "t"; GRUResetBefore has none'),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_what_a_graph_cannot_mean_is_refused(case: str) -> None:
+    given, words = REFUSED[case]
+    compiled = torch.compile(_with_resets(), backend="aot_eager")
+    with pytest.raises(Exception, match=words):
+        compiled(X, **given)
+
+
+def test_one_sequence_in_a_graph_has_one_length() -> None:
+    layer = _with_resets()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = torch.randn(5, 6)
+    for n in (torch.tensor(3), torch.tensor([3])):
+        torch.testing.assert_close(compiled(x, lengths=n), layer(x, lengths=n))
+
+
 def test_dropout_compiles() -> None:
     layer = elman.nn.Recurrent(
         cells.LSTM, 4, 4, depth=2, dropout=0.5, recurrent_dropout=0.5, weight_drop=0.5, zoneout=0.3
@@ -89,7 +180,7 @@ def test_an_exported_layer_runs() -> None:
     layer = elman.nn.GRU(3, 4).eval()
     x = torch.randn(6, 2, 3)
     time = torch.export.Dim("time", min=2, max=50)
-    program = torch.export.export(layer, (x,), dynamic_shapes={"x": {0: time}}, strict=False)
+    program = torch.export.export(layer, (x,), dynamic_shapes={"input": {0: time}}, strict=False)
     other = torch.randn(9, 2, 3)
     torch.testing.assert_close(program.module()(other), layer(other))
 
@@ -119,3 +210,11 @@ def test_copies_and_casts() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y, _ = layer(x.bfloat16())
     torch.testing.assert_close(y.float(), layer(x.bfloat16().float())[0], rtol=2e-2, atol=2e-2)
+
+
+def test_a_compiled_layer_refuses_lengths_that_do_not_fit() -> None:
+    layer = elman.nn.LSTM(3, 4)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = torch.randn(5, 2, 3)
+    with pytest.raises(ShapeError, match="at most the 5 steps"):
+        compiled(x, lengths=torch.tensor([6, 6]))

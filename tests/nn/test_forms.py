@@ -11,6 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 
 from elman import cells
+from elman.errors import ShapeError
 from elman.nn import GRU, LSTM, RNN, Recurrent
 
 torch.set_num_threads(1)
@@ -194,6 +195,27 @@ def test_streams_in_every_form():
     for t in (torch.nested.nested_tensor(times, layout=torch.jagged), pad(times)):
         y, _ = rnn(jagged, streams={"t": t})
         torch.testing.assert_close(pad(list(y.unbind())), wanted, **CLOSE)
+
+
+def test_packed_streams_may_be_sorted_in_another_way():
+    rnn = Recurrent(cells.PhasedLSTM, F, H, dtype=torch.float64)
+    x, t = torch.randn(3, 20, F, dtype=torch.float64), torch.rand(3, 20, dtype=torch.float64)
+    wanted, _ = rnn(x, streams={"t": t})
+    ours = pack_sequence(list(x.unbind(1)), enforce_sorted=True)
+    order = torch.arange(19, -1, -1)
+    theirs = PackedSequence(t[:, order].flatten(), ours.batch_sizes, order, order.argsort())
+    for one, other in ((ours, theirs), (ours, pack_sequence(list(t.unbind(1))))):
+        y, _ = rnn(one, streams={"t": other})
+        torch.testing.assert_close(pad_packed_sequence(y)[0], wanted, **CLOSE)
+
+
+def test_nested_streams_of_other_lengths_are_refused():
+    rnn = Recurrent(cells.PhasedLSTM, F, H, dtype=torch.float64)
+    rows = [torch.randn(n, F, dtype=torch.float64) for n in (2, 4)]
+    times = [torch.arange(float(n), dtype=torch.float64) for n in (4, 2)]
+    x, t = (torch.nested.nested_tensor(v, layout=torch.jagged) for v in (rows, times))
+    with pytest.raises(ShapeError, match="does not go with the input"):
+        rnn(x, streams={"t": t})
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from elman import cells
+from elman.errors import ConfigError
 from elman.nn import (
     GRU,
     LSTM,
@@ -30,6 +31,9 @@ def filled(name, *shape, hidden=16):
 def test_by_name():
     assert filled("uniform", 100, 20).abs().max() <= 0.25
     assert filled("uniform:2", 1000).abs().max() > 1.9
+    between = filled("uniform:1:3", 1000)
+    assert between.min() >= 1
+    assert 2.9 < between.max() <= 3
     assert filled("glorot", 30, 20).abs().max() <= math.sqrt(6 / 50)
     assert abs(filled("he", 300, 50).std() - math.sqrt(2 / 50)) < 0.01
     assert abs(filled("normal:3", 10_000).std() - 3) < 0.1
@@ -62,6 +66,33 @@ def test_defaults_and_globs_of_a_layer():
     assert part.b_g.eq(0).all()
     assert part.W_g.eq(0).all()
     assert part.W_i.abs().max() <= math.sqrt(6 / 12)
+
+
+def test_a_phased_lstm_opens_at_all_times():
+    """Neil et al. 2016: periods exp(U(0, 3)), shifts anywhere within them."""
+    torch.manual_seed(1)
+    part = Recurrent(cells.PhasedLSTM, 5, 4000).layers[0]["forwards"]
+    logs, shifts = part.u_logtau.detach(), part.u_s.detach()
+    assert logs.min() >= 0
+    assert logs.max() <= 3
+    assert abs(logs.mean() - 1.5) < 0.05  # the mean of U(0, 3)
+    phases = shifts / logs.exp()
+    assert phases.min() >= 0
+    assert phases.max() <= 1
+    shares = torch.histc(phases, bins=10, min=0, max=1) / 4000
+    assert (shares - 0.1).abs().max() < 0.02
+
+
+def test_shifts_follow_the_periods_of_the_user():
+    part = Recurrent(cells.PhasedLSTM, 5, 400, init={"u.logtau": 6.0}).layers[0]["forwards"]
+    assert part.u_s.min() >= 0
+    assert part.u_s.max() <= math.exp(6) * (1 + 1e-6)
+    assert part.u_s.mean() > 150
+    part = Recurrent(cells.PhasedLSTM, 5, 4, init={"u.s": 0.5}).layers[0]["forwards"]
+    assert part.u_s.eq(0.5).all()
+    for wrong in ("within:u.tau", "within", "within:u.s"):
+        with pytest.raises(ConfigError, match=r"init: .*within"):
+            Recurrent(cells.PhasedLSTM, 5, 4, init={"u.s": wrong})
 
 
 def test_presets():

@@ -97,6 +97,8 @@ def test_rows_are_reset_alone() -> None:
     stream.reset(torch.tensor([False, True, False]))
     assert torch.equal(stream.state[:, [0, 2]], before[:, [0, 2]])
     assert not stream.state[:, 1].any()
+    stream.reset(torch.tensor([1, 0, 0]))
+    assert not stream.state[:, 0].any()
 
 
 def test_weights_are_taken_anew_when_asked() -> None:
@@ -112,6 +114,37 @@ def test_weights_are_taken_anew_when_asked() -> None:
     stream.reload()
     stream.reset()
     assert not torch.equal(stream.step(x), old)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM", "GRU"])
+def test_no_weight_reaches_a_stream_unasked_nor_its_copy(name: str) -> None:
+    layer = elman.nn.Recurrent(getattr(cells, name), 3, 4, depth=2).eval()
+    x = torch.randn(5, 3)
+    stream = layer.stream()
+    wanted = [stream.step(part) for part in x]
+    stream.reset()
+    first = stream.step(x[0])
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(1)
+    copied = stream.copy()
+    assert torch.equal(first, wanted[0])
+    for part, y in zip(x[1:], wanted[1:], strict=True):
+        assert torch.equal(stream.step(part), y)
+    for part, y in zip(x[1:], wanted[1:], strict=True):
+        assert torch.equal(copied.step(part), y)
+
+
+def test_a_stream_stays_what_it_was_when_its_layer_is_converted() -> None:
+    layer = elman.nn.Recurrent(cells.LSTM, 3, 4).eval()
+    stream, x = layer.stream(2), torch.randn(2, 3)
+    wanted = stream.step(x)
+    layer.double()
+    stream.reset()
+    assert torch.equal(stream.step(x), wanted)
+    assert torch.equal(stream.copy().state[0], stream.state[0])
+    with pytest.raises(ConfigError, match="now float64 on cpu, and the stream was made of float32"):
+        stream.reload()
 
 
 def test_cells_with_streams_of_their_own() -> None:
@@ -138,6 +171,11 @@ def test_what_cannot_be_streamed_says_so() -> None:
         layer.stream(2).step(torch.randn(1, 3))
     with pytest.raises(ShapeError, match="wanted"):
         layer.stream().state = torch.zeros(1, 1, 4)
+    with pytest.raises(ShapeError, match='stream "t"; LSTM has none'):
+        layer.stream().step(torch.randn(1, 3), streams={"t": torch.zeros(1)})
+    for rows in (torch.tensor([True]), [True, False], torch.zeros(2, 1)):
+        with pytest.raises(ShapeError, match=r"wanted a tensor of shape \(2,\)"):
+            layer.stream(2).reset(rows)
 
 
 @pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import elman.nn as enn
+from elman.errors import ShapeError
 
 torch.set_num_threads(1)
 F, H, B, T = 3, 4, 3, 5
@@ -111,6 +112,53 @@ def with_reference(options, form, mine):
 def test_full_grid():
     for options, form, with_state in itertools.product(CONFIGURATIONS, FORMS, (False, True)):
         compare(options, form, with_state)
+
+
+KEYWORDS = {
+    "both by name": lambda module, x, state: module(input=x, hx=state),
+    "the state by name": lambda module, x, state: module(x, hx=state),
+    "the input by name": lambda module, x, state: module(input=x),
+    "by place": lambda module, x, state: module(x, state),
+}
+
+
+@pytest.mark.parametrize("way", sorted(KEYWORDS))
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_torchs_keywords(kind, way):
+    theirs, mine = build(kind, num_layers=2)
+    x, state = batch("time"), state_like(theirs, "time")
+    torch.testing.assert_close(
+        KEYWORDS[way](mine, x, state), KEYWORDS[way](theirs, x, state), **CLOSE
+    )
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_torchs_keywords_in_an_accelerated_model(kind):
+    torch.manual_seed(5)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = getattr(nn, kind)(F, H, dtype=torch.float64)
+
+        def forward(self, x, state):
+            return self.rnn(input=x, hx=state)
+
+    model = Model()
+    x, state = batch("time"), state_like(model.rnn, "time")
+    wanted = model(x, state)
+    assert enn.accelerate(model).changed == ("rnn",)
+    torch.testing.assert_close(model(x, state), wanted, **CLOSE)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, state), wanted, **CLOSE)
+
+
+def test_a_state_under_the_name_of_other_layers():
+    theirs, mine = build("GRU")
+    x, state = batch("time"), state_like(theirs, "time")
+    torch.testing.assert_close(mine(x, state=state), theirs(x, state), **CLOSE)
+    with pytest.raises(ShapeError, match="two states, hx and state"):
+        mine(x, state, state=state)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])

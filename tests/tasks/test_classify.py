@@ -74,6 +74,8 @@ def test_a_run_directory_holds_everything_and_no_pickle(trained: tuple[Any, Path
     assert document["data"]["train"]["rows"] == 120
     assert (document["data"]["valid"]["rows"], document["data"]["valid"]["networks"]) == (60, 5)
     assert document["comparison"]["sentence"].startswith("The model")
+    assert "Hochreiter" in document["model"]["citation"]
+    assert "result.json" in json.loads((out / "manifest.json").read_text())["files"]
 
 
 def test_loading_gives_the_same_predictions_and_measures(trained: tuple[Any, Path]) -> None:
@@ -189,6 +191,14 @@ def test_a_cell_of_ones_own_and_vectors(reviews: Path, tmp_path: Path) -> None:
     )
     assert any("vectors: 2 of" in note for note in notes)
     assert result.task._fitted.network.dimension == 3
+    told = json.loads((tmp_path / "run" / "result.json").read_text())["model"]["vectors"]
+    assert (told["found"], told["dimension"], told["path"]) == (2, 3, str(vectors))
+    assert told["coverage"] == pytest.approx(2 / told["words"])
+    page = elman.diagnostics.write_report(tmp_path / "run").read_text()
+    card = (tmp_path / "run" / "card.md").read_text()
+    for text in (page, card):
+        assert f"2 of {told['words']} words" in text
+        assert "elman predict" not in text  # the command line does not know this cell
     assert elman.load(tmp_path / "run", cell=Mine).predict("great")
     with pytest.raises(ConfigError, match=r"model\.cell"):
         elman.load(tmp_path / "run")

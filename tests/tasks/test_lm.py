@@ -331,3 +331,22 @@ def test_no_letter_is_folded(preset: str) -> None:
     assert not config.data.tokeniser.lowercase
     assert config.data.tokeniser.min_count == 1
     assert config.training.lr > 2e-3  # a recipe is not lost to a setting beside it
+
+
+def test_the_recipe_follows_the_kinds_of_tokens(tmp_path: Path) -> None:
+    words = [f"word{number}" for number in range(1200)]
+    many, few = tmp_path / "many.txt", tmp_path / "few.txt"
+    many.write_text(" ".join(words * 3), encoding="utf-8")
+    few.write_text(TEXT, encoding="utf-8")
+    small = {"model.hidden": 4, "floor.measure": False, "training.epochs": 1}
+    small |= {"data.tokeniser.level": "blank"}
+    found = LanguageModel(config=small)
+    found.fit(many)
+    assert (found.config.preset, found.config.batch.tbptt) == ("word", 64)
+    assert found.config.model.hidden == 4 and found.network.tied
+    left = LanguageModel(config=small)
+    left.fit(few)
+    assert left.config.preset == "default" and not left.network.tied
+    asked = LanguageModel("char", {**small, "batch.tbptt": 32})
+    asked.fit(many)
+    assert (asked.config.preset, asked.config.batch.tbptt) == ("char", 32)

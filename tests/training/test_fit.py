@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from training_tiny import Tiny, TinyBatch, same, weights
 
-from elman.errors import ConfigError, RunError, TrainingError
+from elman.errors import ConfigError, ElmanError, RunError, TrainingError
 from elman.kernels.cpu.brain import multiplies_brain
 from elman.kernels.cpu.target import host
 from elman.training import (
@@ -233,9 +234,42 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_tensorboard_files_are_written(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    fit(Tiny(), TrainingConfig(epochs=1, tensorboard=True), directory=tmp_path)
-    assert list((tmp_path / "tensorboard").glob("events.*"))
+    fit(Tiny(), TrainingConfig(epochs=2, tensorboard=True), directory=tmp_path)
+    assert {tag: len(points) for tag, points in drawn(tmp_path).items()}["valid/loss"] == 4
+
+
+def drawn(folder: Path) -> dict[str, list[Any]]:
+    """The points of each curve, as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+
+
+@pytest.mark.parametrize("place", ["add_scalar", "close"])
+def test_a_full_disk_under_tensorboard_ends_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, place, full)
+    events = list[Event]()
+    config = TrainingConfig(epochs=2, tensorboard=True)
+    history = fit(Tiny(), config, directory=tmp_path, on_event=events.append)
+    assert history.stopped == "epochs" and len(history.validations) == 4
+    notes = [event.message for event in events if isinstance(event, Note)]
+    told = [note for note in notes if "the disk is full" in note and "tensorboard" in note]
+    assert len(told) == 1, notes
+    assert list(read_events(tmp_path / "metrics.jsonl"))[-1]["event"] == "finished"
+
+
+def test_a_folder_that_tensorboard_cannot_have(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("mine")
+    with pytest.raises(ElmanError, match=r"cannot write.*tensorboard"):
+        fit(Tiny(), TrainingConfig(epochs=1, tensorboard=True), directory=tmp_path)
 
 
 # -- the guard -------------------------------------------------------------------------------------

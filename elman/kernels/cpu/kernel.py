@@ -11,6 +11,7 @@ from torch import Tensor
 
 from elman.compiler.ir import Step, Var, signature
 from elman.compiler.schedule import Schedule, schedule
+from elman.compiler.verify_schedule import verify_schedule
 from elman.kernels.cpu import cache, team
 from elman.kernels.cpu.arrays import HEADER, PARTS, Array, Arrays, Storage
 from elman.kernels.cpu.barrier import BARRIER_BYTES
@@ -65,7 +66,7 @@ class Kernel:
         self.storage: Storage = storage
         double = dtype == torch.float64
         self.bytes = 8 if double else 4
-        self.schedule = schedule(step)
+        self.schedule = verify_schedule(schedule(step))
         self.arrays = Arrays(
             self.schedule, collects=collects, storage=storage, pairs=multiplies_pairs(target)
         )

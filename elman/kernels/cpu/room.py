@@ -16,6 +16,7 @@ from torch import Tensor
 
 _LEAST = 1 << 20
 _ALIGN = 64
+_ALONE = 2  # users of the memory of a tensor that nobody else has: it, and the storage's object
 
 
 class Pool:
@@ -27,17 +28,19 @@ class Pool:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._idle: list[Tensor] = []  # oldest first; only list operations that are atomic
+        # By id, oldest first. Other threads and the garbage collector come in between any two
+        # operations, and a lock might be held in a process that forks.
+        self._idle: dict[int, Tensor] = {}
 
     @property
     def idle(self) -> int:
         """Bytes that lie idle."""
-        return sum(buffer.numel() for buffer in list(self._idle))
+        return sum(buffer.numel() for buffer in self._idle.copy().values())
 
     def take(self, *shape: int, dtype: torch.dtype) -> Tensor:
         """A tensor, not filled; its memory comes back when it and every view of it are gone.
 
-        The memory is tied to this one tensor object: keep it alive while a view is in use.
+        It comes back with this one tensor object, and is lent again when no other tensor has it.
         """
         size = math.prod(shape) * dtype.itemsize
         if size < _LEAST:
@@ -52,18 +55,25 @@ class Pool:
 
     def _found(self, size: int) -> Tensor | None:
         """The smallest idle buffer that is large enough, and not twice as large."""
-        fitting = [b for b in list(self._idle) if size + _ALIGN <= b.numel() <= 2 * size + _ALIGN]
+        idle = self._idle.copy().values()
+        fitting = [b for b in idle if size + _ALIGN <= b.numel() <= 2 * size + _ALIGN]
         for buffer in sorted(fitting, key=Tensor.numel):
-            for place, other in enumerate(self._idle):
-                if other is buffer:
-                    del self._idle[place]
-                    return buffer
+            if not _is_seen(buffer) and self._idle.pop(id(buffer), None) is not None:
+                return buffer
         return None
 
     def _back(self, buffer: Tensor) -> None:
-        self._idle.append(buffer)
-        while self._idle and self.idle > self.limit:
-            del self._idle[0]
+        self._idle[id(buffer)] = buffer
+        for place in self._idle.copy():
+            if self.idle <= self.limit:
+                break
+            self._idle.pop(place, None)
+
+
+def _is_seen(buffer: Tensor) -> bool:
+    """Whether another tensor has the memory too, such as a copy that a hook of autograd made."""
+    storage = buffer.untyped_storage()
+    return torch._C._storage_Use_Count(storage._cdata) > _ALONE
 
 
 def _memory() -> int:

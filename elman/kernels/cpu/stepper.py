@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -57,24 +58,35 @@ class Stepper:
         self.error = kernel.rounding(matrices, arrays)
         for p in loop.parameters:
             if len(p.var.shape) == 1:
-                arrays[f"vector.{p.name}"] = given[p.name].contiguous()
+                # A copy: the layer's own vector changes when training goes on.
+                arrays[f"vector.{p.name}"] = given[p.name].clone(
+                    memory_format=torch.contiguous_format
+                )
         arrays |= {f"in.{name}": value.contiguous() for name, value in (streams or {}).items()}
         self._rooms = [
             torch.zeros(2, batch, kernel.padded(units(state.var)), dtype=self.dtype)
             for state in loop.states
         ]
         self._sizes = [units(state.var) for state in loop.states]
-        names = [f"state.{state.name}" for state in loop.states]
-        arrays.update(zip(names, self._rooms, strict=True))
-        self._prepare(arrays)
+        self._names = [f"state.{state.name}" for state in loop.states]
+        self._arrays = arrays
+        self._prepare()
         entry = step.inputs[0]
         self._input = kernel.arrays.table.get(f"in.{entry.name}")
         self._output = kernel.stream(loop.output)
         self._half = 0
 
-    def _prepare(self, arrays: dict[str, Tensor]) -> None:
+    def copy(self) -> Stepper:
+        """Another on the same packed weights, which goes on from the same states."""
+        other = copy(self)
+        other._rooms = [room.clone() for room in self._rooms]
+        other._prepare()
+        return other
+
+    def _prepare(self) -> None:
         """Two frames, one for each half of the states that a step may begin in."""
         kernel = self._kernel
+        arrays = self._arrays | dict(zip(self._names, self._rooms, strict=True))
         layout = Layout.uniform(1, self.batch)
         self._threads, by_units = kernel.threads_for(layout, team.available())
         work = sum(t.numel() for name, t in arrays.items() if name.startswith("weights."))

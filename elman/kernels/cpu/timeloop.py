@@ -1,9 +1,9 @@
 """Machine code of the time loop: `void kernel(frame, thread, threads)`.
 
-Rows are dealt to threads in blocks, round robin, so that ragged rows balance and no thread ever
-waits for another; with few rows the units are dealt instead, panel by panel, and the threads meet
-at a barrier after each stage that others read from. Within a stage a panel of weights serves all of
-a thread's rows before the next panel is fetched.
+Rows, longest first, are dealt to threads in blocks, to and fro (0 1 1 0 0 1 ...), so that ragged
+rows balance and no thread ever waits for another; with few rows the units are dealt instead, panel
+by panel, and the threads meet at a barrier after each stage that others read from. Within a stage a
+panel of weights serves all of a thread's rows before the next panel is fetched.
 """
 
 from __future__ import annotations
@@ -102,8 +102,10 @@ class _Loop:
         saved = emit_flush_to_zero(self.module, builder)
         self.head = {name: self._slot(number) for number, name in enumerate(HEADER)}
         self.by_units = builder.icmp_signed("!=", self.head["units"], I64(0))
-        self.first_block = builder.select(self.by_units, I64(0), self.thread)
-        self.block_step = builder.select(self.by_units, I64(1), self.threads)
+        self.dealt = (
+            builder.select(self.by_units, I64(0), self.thread),
+            builder.select(self.by_units, I64(1), self.threads),
+        )
         loop(builder, I64(0), self.head["steps"], I64(1), self._step)
         emit_restore(self.module, builder, saved)
         builder.ret_void()
@@ -174,13 +176,12 @@ class _Loop:
             count = builder.select(builder.icmp_signed("<", rest, I64(ROWS)), rest, I64(ROWS))
             return [self.frame, first, row, count, unit, parity, self.thread]
 
-        blocks = builder.sdiv(builder.add(rows, I64(ROWS - 1)), I64(ROWS))
         for function in part.before:
 
             def before(index: Any, function: Any = function) -> None:
                 builder.call(function, arguments(index, I64(0)))
 
-            loop(builder, self.first_block, blocks, self.block_step, before)
+            self._blocks(rows, self.dealt, before)
 
         def panel(k: Any) -> None:
             unit = builder.mul(k, I64(width))
@@ -197,9 +198,26 @@ class _Loop:
                     with otherwise:
                         builder.call(part.full, args)
 
-            loop(builder, self.first_block, blocks, self.block_step, block)
+            self._blocks(rows, self.dealt, block)
 
         loop(builder, low, high, I64(1), panel)
+
+    def _blocks(self, rows: Any, dealt: tuple[Any, Any], work: Any) -> None:
+        """`work(index)` for each block of rows that is this thread's."""
+        builder = self.builder
+        thread, threads = dealt
+        blocks = builder.sdiv(builder.add(rows, I64(ROWS - 1)), I64(ROWS))
+        back = builder.sub(builder.sub(threads, I64(1)), thread)
+
+        def turn(number: Any) -> None:
+            odd = builder.trunc(number, ir.IntType(1))
+            place = builder.select(odd, back, thread)
+            index = builder.add(builder.mul(number, threads), place)
+            with builder.if_then(builder.icmp_signed("<", index, blocks)):
+                work(index)
+
+        turns = builder.sdiv(builder.add(blocks, builder.sub(threads, I64(1))), threads)
+        loop(builder, I64(0), turns, I64(1), turn)
 
     # -- resets
 
@@ -232,8 +250,7 @@ class _Loop:
 
             loop(builder, start, builder.add(start, count), I64(1), one)
 
-        blocks = builder.sdiv(builder.add(rows, I64(ROWS - 1)), I64(ROWS))
-        loop(builder, self.thread, blocks, self.threads, block)
+        self._blocks(rows, (self.thread, self.threads), block)
 
     def _units(self, array: Array, row: Any, half: Any | None, work: Any) -> None:
         """`work(state address, given address)` for each unit of a state's row."""

@@ -18,8 +18,11 @@ UNARY = ("sigmoid", "tanh", "relu", "softplus", "silu", "cos", "sin", "abs", "ne
 BINARY = ("add", "sub", "mul", "maximum", "minimum")
 
 
-def random_step(seed: int) -> Step:
-    """One to three states, up to six products at any depth, sums over features now and then."""
+def random_step(seed: int, *, numbers: bool = False) -> Step:
+    """One to three states, up to six products at any depth, sums over features now and then.
+
+    With `numbers` there are also products of one row, whose number something cheap is done to.
+    """
     draw = random.Random(seed)
     build = StepBuilder(f"random {seed}")
     x = Term(build, build.input("x", ("input",)))
@@ -28,18 +31,21 @@ def random_step(seed: int) -> Step:
     ]
     number = 0
 
-    def product(value: Term) -> Term:
+    def product(value: Term, rows: str | int = "hidden") -> Term:
         nonlocal number
         number += 1
         columns = "input" if value.var == x.var else "hidden"
-        matrix = build.parameter(f"M.{number}", ("hidden", columns))
-        bias = Term(build, build.parameter(f"b.{number}", ("hidden",)))
+        matrix = build.parameter(f"M.{number}", (rows, columns))
+        bias = Term(build, build.parameter(f"b.{number}", (rows,)))
         return Term(build, build.add("matmul", matrix, value.var)) + bias
 
     values = [*states, product(x)]
     for _ in range(draw.randint(8, 20)):
         kind = draw.random()
         a, b = draw.choice(values[-8:]), draw.choice(values)
+        if numbers and draw.random() < 0.3:
+            number_of = product(draw.choice([x, *states, b]), 1)
+            values.append(a * number_of.apply(draw.choice(("neg", "relu", "abs", "tanh"))))
         if kind < 0.2 and number < 6:
             made = product(draw.choice([x, a.apply("tanh")]))
         elif kind < 0.3:
@@ -67,6 +73,14 @@ def test_they_are_drawn_alike() -> None:
 def test_machine_code_agrees(seed: int) -> None:
     kept = [trial for trial in TRIALS if trial.name in ("ragged", "reverse with resets")]
     found = check_cell(random_step(seed), sizes=(7,), backends=["cpu"], trials=kept)
+    assert found.good, str(found)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_machine_code_agrees_where_products_give_one_number(seed: int) -> None:
+    kept = [trial for trial in TRIALS if trial.name in ("padded", "few rows")]
+    step = random_step(seed, numbers=True)
+    found = check_cell(step, sizes=(40,), backends=["cpu"], trials=kept)
     assert found.good, str(found)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 from typing import Any
 
 import torch
@@ -43,6 +45,41 @@ def test_the_limit_holds() -> None:
     held = [pool.take(N, dtype=torch.float32) for _ in range(5)]
     held.clear()
     assert 0 < pool.idle <= 5 << 20
+
+
+def test_memory_that_another_tensor_has_is_not_lent() -> None:
+    pool = Pool(1 << 30)
+    first = pool.take(N, dtype=torch.float32)
+    other = first.detach()
+    del first
+    second = pool.take(N, dtype=torch.float32)
+    assert second.data_ptr() != other.data_ptr()
+    place = other.data_ptr()
+    del other
+    assert pool.take(N, dtype=torch.float32).data_ptr() == place
+
+
+def test_no_buffer_is_lent_twice_when_others_come_back_in_between() -> None:
+    pool = Pool(12 << 20)
+    seen = [pool.take(N, dtype=torch.float32) for _ in range(4)]
+
+    def work() -> None:
+        for _ in range(300):
+            mine = pool.take(N, dtype=torch.float32)
+            mark = float(torch.rand(()))
+            mine[0] = mark
+            time.sleep(0)
+            wrong.extend([mark] if float(mine[0]) != mark else [])
+            del mine
+
+    wrong: list[float] = []
+    seen.clear()
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 class _Keeps(torch.autograd.Function):
