@@ -156,6 +156,7 @@ SETTINGS = [
     Bad("missing encoder", _films("--encoder", "runs/lm"), ("runs/lm", "no run")),
     Bad("encoder is no run", _setup(lambda f: (f / "d").mkdir(), "--encoder", "d"), ("d", "not a run")),
     Bad("missing encoder of a curve", _films("--shots", "10", "--encoder", "runs/lm"), ("runs/lm", "no run")),
+    Bad("text to learn first, and vectors", _films("--pretrain", "films.csv", "--vectors", "v.txt"), ("v.txt", "language model", "Leave it out")),
     Bad("missing text to learn first", _films("--pretrain", "t.txt"), ("t.txt", "no file|not exist|no such")),
     Bad("unknown tokeniser level", _films("--data.tokeniser.level", "words"), ("level", "word")),
     Bad("unknown pooling", _films("--model.pooling", "avg"), ("avg", "mean|max")),

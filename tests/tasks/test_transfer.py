@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 
 from elman import Classifier, LanguageModel, load
 from elman.cells import find
@@ -16,7 +18,13 @@ from elman.tasks.classify_config import ModelConfig, configured
 from elman.tasks.classify_training import ClassifierTraining, settled
 from elman.tasks.lm_config import LmModelConfig
 from elman.tasks.lm_network import LanguageNetwork
-from elman.tasks.transfer import TransferNetwork, depth_of, steps_a_layer
+from elman.tasks.transfer import (
+    Standardised,
+    TransferNetwork,
+    depth_of,
+    steps_a_layer,
+    unfreeze,
+)
 from elman.training import Step
 
 WORDS = {"good": "fine great lovely bright".split(), "bad": "poor awful dull broken".split()}
@@ -118,6 +126,43 @@ def test_how_far_down_a_block_stands() -> None:
     assert {depth_of(name, 4) for name in names if "recurrent.enter." in name} == {4}
     assert {depth_of(name, 4) for name in names if "recurrent.norm." in name} == {1}
     assert depth_of("embedding.weight", 4) == 5
+
+
+def test_pooled_texts_are_standardised_by_all_rows_so_far() -> None:
+    rows = np.random.default_rng(0).normal(3.0, 0.01, (10, 4))
+    norm = Standardised(4).double()
+    for part in (rows[:3], rows[3:4], rows[4:]):
+        norm(torch.from_numpy(part))
+    assert norm.mean.numpy() == pytest.approx(rows.mean(axis=0))
+    assert norm.variance.numpy() == pytest.approx(rows.var(axis=0))
+    norm.eval()
+    found = norm(torch.from_numpy(rows)).numpy()
+    assert found.std(axis=0) == pytest.approx(np.ones(4), rel=1e-3)
+    assert norm.mean.numpy() == pytest.approx(rows.mean(axis=0))  # reading changes nothing
+
+
+def test_a_small_difference_between_texts_is_found() -> None:
+    torch.manual_seed(0)
+    language = LanguageNetwork(LmModelConfig(hidden=16, depth=1), find("lstm"), 9, tied=False)
+    with torch.no_grad():  # what every text shares is a hundred times what tells them apart
+        language.embedding.weight.mul_(0.02)
+        for name, p in language.recurrent.named_parameters():
+            if "b_" in name:
+                p.fill_(2.0)
+    network = TransferNetwork(ModelConfig(word_dropout=0.0), language, 1)
+    unfreeze(network, 1, 1)
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(learnt, lr=2e-3)
+    values, lengths = torch.randint(2, 9, (6, 64)), torch.full((64,), 6)
+    target = (values == 3).any(0).float()
+    for _ in range(150):
+        loss = functional.binary_cross_entropy_with_logits(network(values, lengths)[:, 0], target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    network.eval()
+    right = (network(values, lengths)[:, 0] > 0) == (target > 0)
+    assert right.float().mean() > 0.8
 
 
 def test_settings_that_an_encoder_decides_are_refused(folder: Path) -> None:
