@@ -71,6 +71,10 @@ class Tokeniser(Protocol):
         """The numbers of each text, each with its piece as it stands in the text."""
         ...
 
+    def offset(self, text: str, number: int) -> int:
+        """How many characters of `text` stand before its token `number`."""
+        ...
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""
         ...
@@ -146,6 +150,20 @@ class TextTokeniser:
             [(number, text[a:b]) for number, (a, b) in zip(one.ids, one.offsets, strict=True)]
             for text, one in zip(ready, found, strict=True)
         ]
+
+    def offset(self, text: str, number: int) -> int:
+        """How many characters of `text` stand before its token `number`; all if it has fewer."""
+        if number <= 0:
+            return 0
+        (ready,), (found,) = self._encoded([text], self._tokenizer.encode_batch)
+        if number >= len(found.offsets):
+            return len(text)
+        place = found.offsets[number][0]
+        if self._cut is None:
+            return place
+        # Blanks stand between the words of `ready` that the text does not have.
+        letters = [k for k, char in enumerate(text) if not char.isspace()]
+        return letters[sum(not char.isspace() for char in ready[:place])]
 
     def _encoded(
         self, texts: Sequence[str], encode: Callable[..., list[Any]]
