@@ -203,10 +203,7 @@ class LanguageModel:
         found = self._tokens(prompt, wanted, weights)
         if stream:
             return found
-        text = "".join(token.text for token in found)
-        for stop in stops:
-            text = text.split(stop)[0]
-        return text
+        return "".join(token.text for token in found)
 
     def _tokens(self, prompt: str, wanted: Wanted, weights: str | None) -> Iterator[Token]:
         fitted = self._trained()
