@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from elman.data.config import TokeniserConfig
 
@@ -123,6 +126,25 @@ def byte_model() -> Any:
     names = _byte_names()
     vocabulary = {name: number for number, name in enumerate([*RESERVED, *names])}
     return models.WordLevel(vocabulary, unk_token=UNKNOWN)
+
+
+def character_model(texts: Iterable[str], config: TokeniserConfig) -> Any:
+    """The characters of the texts, as `trainer` would number them: by count, then by code.
+
+    Args:
+        texts: without lone surrogates.
+        config: min_count and max_size.
+    """
+    from tokenizers import models
+
+    counts = np.zeros(sys.maxunicode + 1, np.int64)
+    for text in texts:
+        found = np.bincount(np.frombuffer(text.encode("utf-32-le"), np.uint32))
+        counts[: len(found)] += found
+    codes = np.flatnonzero(counts >= max(1, config.min_count))
+    codes = codes[np.argsort(-counts[codes], kind="stable")][: config.max_size - len(RESERVED)]
+    names = [*RESERVED, *map(chr, codes.tolist())]
+    return models.WordLevel({name: k for k, name in enumerate(names)}, unk_token=UNKNOWN)
 
 
 def _byte_names() -> list[str]:

@@ -166,7 +166,7 @@ def _floor(config: LmConfig, made: PreparedText, say: Say) -> Chosen:
     if len(known) < len(made.train):
         say(f"the floor counts the last {_MOST_COUNTED:,} tokens of the training part")
     size, longest = made.tokeniser.size, config.floor.longest
-    floor = choose(known, made.valid.ids, size, longest=longest)
+    floor = choose(known, made.valid.ids, size, longest=longest, boundary=made.train.boundary)
     say(f"floor: {floor.name}, {floor.valid:.4f} nats a token on the validation part")
     return floor
 

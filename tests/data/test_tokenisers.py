@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.data import TokeniserConfig, build_tokeniser, load_tokeniser
+from elman.data.pipelines import assemble, blank_model, trainer
 from elman.errors import MissingExtraError, RunError
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=80)
@@ -37,6 +38,39 @@ def test_characters_and_bytes_come_back(text: str) -> None:
     by_byte = built("byte")
     assert by_byte.decode(by_byte.encode(text)) == text
     assert by_byte.encode(text) == [byte + 2 for byte in text.encode()] or _as_set(by_byte, text)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(3, 30))
+def test_the_table_of_characters_is_the_library(text: str, other: str, size: int) -> None:
+    """Lone surrogates, combining marks, unknown and reserved ones included."""
+    texts = [text or "a", "e\u0301 \u0300\u200d👩\r\n\0", "[no token] [unknown token]"]
+    tokeniser = built("char", texts, max_size=size)
+    for one in (text, other, "".join(texts), "\U0010ffff\ud800a", ""):
+        sound = one.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        wanted = tokeniser._tokenizer.encode(sound, add_special_tokens=False).ids
+        assert tokeniser.encode_batch([one]) == [wanted]
+        assert tokeniser.offset(one, 1) == min(1, len(one))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.text(max_size=30), max_size=5), st.integers(1, 3), st.integers(3, 12))
+def test_characters_are_learnt_as_the_library_learns_them(
+    texts: list[str], least: int, size: int
+) -> None:
+    config = TokeniserConfig(level="char", lowercase=False, min_count=least, max_size=size)
+    ours = build_tokeniser(texts, config)
+    learner = assemble(blank_model("char"), "char", config)
+    sound = [one.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for one in texts]
+    learner.train_from_iterator(sound, trainer("char", config))
+    theirs = assemble(learner.model, "char", config)
+    assert json.loads(ours._tokenizer.to_str()) == json.loads(theirs.to_str())
+
+
+def test_folded_characters_go_through_the_library() -> None:
+    tokeniser = built("char", ["aİ", "b"], lowercase=True)
+    assert tokeniser.encode("AB") == tokeniser.encode("ab")
+    assert tokeniser._characters is None
 
 
 def _as_set(tokeniser: Any, text: str) -> bool:
