@@ -21,6 +21,8 @@ UNKNOWN = "[unknown token]"
 RESERVED = (PAD, UNKNOWN)
 
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}"
+LETTER = r"[\p{L}\p{M}\p{N}_]"
+"""What words consist of in prose; between two words of it stands a blank that is no piece."""
 _BREAK = r"(?i)<br\s*/?\s*>"
 
 
@@ -37,11 +39,23 @@ def _words(letter: str, strip_punctuation: bool) -> str:
     return "|".join(parts)
 
 
+def _prose() -> str:
+    """Words, and all that stands between two of them unless it is one blank.
+
+    A mark has the blanks beside it in its piece, ", " or ' "', so that the pieces one after the
+    other are the text again. A blank at the end is left out, where a text was cut or a word is to
+    come.
+    """
+    mark = r"(?:\.{2,}|-{2,}|[^\p{L}\p{M}\p{N}_\s])"
+    blank = rf" {{2,}}|(?<!{LETTER}) | (?!{LETTER}|\z)|[^\S\n ]"
+    return rf"{LETTER}+(?:['\u2019]{LETTER}+)*|\n| ?{mark} ?|{blank}"
+
+
 def _normaliser(level: str, config: TokeniserConfig) -> Any:
     from tokenizers import Regex, normalizers
 
     steps: list[Any] = []
-    exact = level in {"char", "byte", "blank"}
+    exact = level in {"char", "byte", "blank", "prose", "zh-prose"}
     if not exact:
         # An HTML line break parts words; a curved apostrophe is the straight one.
         steps += [
@@ -65,7 +79,9 @@ def _cutter(level: str, config: TokeniserConfig) -> Any:
             other = rf"[\w&&[^{_CJK}]]"
             pattern = rf"[{_CJK}]|{_words(other, config.strip_punctuation)}"
         return pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
-    if level == "blank":
+    if level == "prose":
+        return pre_tokenizers.Split(Regex(_prose()), "removed", invert=True)
+    if level in {"blank", "zh-prose"}:
         return pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
     if level == "zh-word":  # words come apart by blanks already
         steps: list[Any] = [pre_tokenizers.WhitespaceSplit()]

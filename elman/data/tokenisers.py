@@ -14,8 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import numpy as np
-
+from elman.data.characters import CharacterTable, join_chinese, join_words, sound
 from elman.data.config import TokeniserConfig
 from elman.data.pipelines import (
     RESERVED,
@@ -91,39 +90,19 @@ class Tokeniser(Protocol):
         ...
 
 
-def _sound(text: str) -> str:
-    """`text` without lone surrogates, which the library cannot take."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _cut_chinese() -> Callable[[str], str]:
     try:
         import rjieba  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingExtraError(
-            'Chinese by word (level "zh-word") needs the package rjieba.',
-            hint='Install it: pip install "elman[chinese]", or use the level "zh-char".',
+            "Chinese by word needs the package rjieba.",
+            hint='Install it: pip install "elman[chinese]", or take characters: the level '
+            '"zh-char", of a language model "char".',
         ) from None
     return lambda text: " ".join(cast("Any", rjieba).cut(text))
 
 
-class _Characters:
-    """A table from characters to numbers, some forty times as fast as the library."""
-
-    def __init__(self, vocabulary: dict[str, int]) -> None:
-        codes = {ord(piece): number for piece, number in vocabulary.items() if len(piece) == 1}
-        self._table = np.full(max(codes, default=0) + 2, TextTokeniser.unknown_id, np.int32)
-        for code, number in codes.items():
-            self._table[code] = number
-
-    def numbers(self, text: str) -> np.ndarray:
-        """`(characters,)` int32."""
-        try:
-            content = text.encode("utf-32-le")
-        except UnicodeEncodeError:
-            content = _sound(text).encode("utf-32-le")
-        codes = np.frombuffer(content, np.uint32)
-        return self._table[np.minimum(codes, len(self._table) - 1)]  # the last one is unknown
+_CUT = {"zh-word", "zh-prose"}  # levels whose texts are cut into words before
 
 
 class TextTokeniser:
@@ -139,9 +118,9 @@ class TextTokeniser:
     def __init__(self, tokenizer: Tokenizer, config: TokeniserConfig) -> None:
         self.config = config
         self._tokenizer = tokenizer
-        self._cut = _cut_chinese() if config.level == "zh-word" else None
+        self._cut = _cut_chinese() if config.level in _CUT else None
         plain = config.level == "char" and tokenizer.normalizer is None
-        self._characters = _Characters(self.vocabulary) if plain else None
+        self._characters = CharacterTable(self.vocabulary) if plain else None
 
     @property
     def level(self) -> str:
@@ -199,17 +178,23 @@ class TextTokeniser:
         try:
             return ready, encode(ready, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError):
-            ready = [_sound(text) for text in ready]
+            ready = [sound(text) for text in ready]
             return ready, encode(ready, add_special_tokens=False)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""
         real = [int(number) for number in ids if number != self.pad_id]
-        if self.level in {"word", "blank", "zh-char", "zh-word", "char"}:
-            blank = "" if self.level == "char" else " "
-            names = (self._name(number) for number in real)
-            text = blank.join(names)
-            return re.sub(r" ?\n ?", "\n", text) if self.level == "blank" else text
+        names = [self._name(number) for number in real]
+        if self.level == "char":
+            return "".join(names)
+        if self.level == "prose":
+            return join_words(names)
+        if self.level == "zh-prose":
+            return join_chinese(names)
+        if self.level == "blank":
+            return re.sub(r" ?\n ?", "\n", " ".join(names))
+        if self.level in {"word", "zh-char", "zh-word"}:
+            return " ".join(names)
         return self._tokenizer.decode(real, skip_special_tokens=False)
 
     def _name(self, number: int) -> str:
@@ -218,7 +203,7 @@ class TextTokeniser:
 
     def tokens(self, text: str) -> list[str]:
         """The pieces as written (normalised), unknown ones too."""
-        text = _sound(self._cut(text) if self._cut else text)
+        text = sound(self._cut(text) if self._cut else text)
         if self.level in {"bpe", "unigram"}:
             return self._tokenizer.encode(text, add_special_tokens=False).tokens
         normaliser = self._tokenizer.normalizer
@@ -296,7 +281,7 @@ def build_tokeniser(texts: Iterable[str], config: TokeniserConfig | None = None)
     level = config.level
     if level == "byte":
         return TextTokeniser(assemble(byte_model(), level, config), config)
-    cut = _cut_chinese() if level == "zh-word" else None
+    cut = _cut_chinese() if level in _CUT else None
     learner = assemble(blank_model(level), level, config)
     ready = (_ready(text, cut) for text in stream)
     try:
@@ -335,7 +320,7 @@ def _first(stream: Iterator[str]) -> list[str]:
 
 def _ready(text: str, cut: Callable[[str], str] | None) -> str:
     if not text.isascii():
-        text = _sound(text)
+        text = sound(text)
     return cut(text) if cut else text
 
 
@@ -357,6 +342,11 @@ _JOINED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U000
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # Thai, Lao, Burmese, Khmer
 
 
+def is_unspaced(text: str) -> bool:
+    """Whether no blanks part the words of this script, and no package here does: Thai, Khmer."""
+    return len(_UNSPACED.findall(text)) > 0.3 * sum(map(str.isalpha, text))
+
+
 def choose_level(texts: Sequence[str]) -> str:
     """The level that "auto" takes for texts like these.
 
@@ -369,7 +359,7 @@ def choose_level(texts: Sequence[str]) -> str:
     joined = "".join(texts)
     if len(_JOINED.findall(joined)) > 0.15 * letters:
         return "zh-char"
-    if len(_UNSPACED.findall(joined)) > 0.3 * letters:
+    if is_unspaced(joined):
         return "char"
     words = [text.split() for text in texts if text.strip()]
     total = sum(map(len, words))

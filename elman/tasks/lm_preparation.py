@@ -14,7 +14,7 @@ import numpy as np
 from elman.data import Tokeniser, TokeniserConfig, build_tokeniser, load_tokeniser
 from elman.data.corpus import Corpus, EncodedCorpus, encode_corpus
 from elman.data.passages import parts_of
-from elman.data.tokenisers import choose_level
+from elman.data.tokenisers import choose_level, is_unspaced
 from elman.errors import ConfigError, DataError, RunError
 from elman.files import read_json, write_json
 from elman.tasks.lm_config import CorpusConfig, LmConfig
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 Source = str | os.PathLike[str]
 
 PREPARED = "prepared.json"
-LEVELS = {"word": "blank", "subword": "bpe"}
+LEVELS = {"word": "prose", "subword": "bpe"}
 """What a language model calls a level, where the data room has another name for it."""
 _LEAST = 8  # numbers that a part must have
 _MOST_VALID = 500_000  # numbers that validate, unless a share or a file is named
@@ -148,15 +148,15 @@ def _parted(
         held = _MOST_VALID / len(encoded)
         say(f"{_MOST_VALID:,} tokens validate; --valid names another share, or a file")
     train, rest = encoded, None
-    if isinstance(last, float):
-        train, rest = _cut_off(encoded, last, whole, tokeniser)
-    elif last is not None:
+    if isinstance(last, Corpus):
         rest = encode_corpus(last, tokeniser)
-    if isinstance(held, float):
+    elif last is not None:
+        train, rest = _cut_off(encoded, last, whole, tokeniser)
+    if isinstance(held, Corpus):
+        valid = encode_corpus(held, tokeniser)
+    else:
         share = held / (1 - last) if isinstance(last, float) else held
         train, valid = _cut_off(train, share, whole, tokeniser)
-    else:
-        valid = encode_corpus(held, tokeniser)
     return PreparedText(replace(train, pieces=None), valid, rest, tokeniser)
 
 
@@ -193,13 +193,31 @@ def to_measure(config: CorpusConfig, data: Source, text: str | None) -> tuple[Co
 
 
 def settled(config: TokeniserConfig, texts: Iterable[str]) -> TokeniserConfig:
-    """The tokeniser's settings with a level that suits running text."""
-    if config.level != "auto":
+    """The tokeniser's settings with a level that suits running text.
+
+    Words of a text that was cut before are what stands between blanks; in other texts they stand
+    apart from punctuation, and in Chinese a package finds them.
+
+    Raises:
+        ConfigError: words are asked for in a script that does not part them.
+    """
+    if config.level not in ("auto", "prose"):
         return config
     sample = _sample(iter(texts))
-    if choose_level([sample]) in ("zh-char", "char"):
-        return config.model_copy(update={"level": "char"})
-    return config.model_copy(update={"level": "blank" if _was_cut(sample) else "char"})
+    joined = choose_level([sample]) in ("zh-char", "char")
+    if config.level == "auto":
+        level = "blank" if not joined and _was_cut(sample) else "char"
+    elif is_unspaced(sample):
+        raise ConfigError(
+            "got a text whose script does not part words by blanks, wanted one that does.",
+            where="data.tokeniser.level",
+            hint="Take --level char or --level subword.",
+        )
+    elif joined:
+        level = "zh-prose"
+    else:
+        level = "blank" if _was_cut(sample) else "prose"
+    return config.model_copy(update={"level": level})
 
 
 def _sample(texts: Iterator[str]) -> str:

@@ -77,6 +77,7 @@ TEXTS = [
 
 SETTINGS = [
     Bad("unknown level", _text("--level", "letters"), ("letters", "char")),
+    Bad("words of a script without blanks", train.on_file("a.txt", "หนังเรื่องนี้ดีมาก\n" * 30, "--level", "word"), ("part words", "--level char")),
     Bad("unknown documents", _text("--documents", "chapter"), ("chapter", "paragraph")),
     Bad("unknown cell", _text("--cell", "lsmt"), ('did you mean "lstm"',)),
     Bad("unknown preset", _text("--preset", "awd"), ("awd-lstm",)),

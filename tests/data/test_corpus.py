@@ -131,7 +131,7 @@ def test_which_files_of_a_folder_are_which_part(tmp_path: Path) -> None:
     assert parts_of(tmp_path) == {}  # nothing to train on is no parted folder
 
 
-@pytest.mark.parametrize("level", ["char", "byte", "blank", "bpe"])
+@pytest.mark.parametrize("level", ["char", "byte", "blank", "prose", "bpe"])
 @pytest.mark.parametrize("size", [1 << 20, 20])
 def test_the_text_before_a_place_is_measured_in_the_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, size: int

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +98,44 @@ def test_words_are_cut_as_glove_cuts_them() -> None:
     assert tokeniser.tokens("cafe\u0301") == [unicodedata.normalize("NFC", "cafe\u0301")]
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.one_of(st.sampled_from(" \n\t.,'\"-(é_3a"),
+                         st.characters(exclude_categories=("Cs", "Cn"))), max_size=40))  # fmt: skip
+def test_prose_comes_back(text: str) -> None:
+    tokeniser = built("prose", [text, "a"])
+    found = tokeniser.decode(tokeniser.encode(text))
+    assert found == text or found + " " == text  # a blank at the end is no piece
+
+
+def test_prose_is_cut_into_words_and_marks() -> None:
+    tokeniser = built("prose")
+    assert tokeniser.tokens('He said, "don\u2019t go"... world.\n  A (new) day, 3.5%') == [
+        *("He", "said", ", ", '"', "don\u2019t", "go", '"', "... ", "world", ".", "\n", "  ", "A"),
+        *(" (", "new", ") ", "day", ", ", "3", ".", "5", "%"),
+    ]
+    assert tokeniser.tokens("a b ") == ["a", "b"]  # what comes next is a word
+
+
+def test_chinese_prose(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = SimpleNamespace(cut=lambda text: re.findall(r"[\u4e00-\u9fff]{2}|[a-z]+|\s|.", text))
+    monkeypatch.setitem(sys.modules, "rjieba", cut)
+    text = "味道很好，iphone case也快□□\n"
+    tokeniser = built("zh-prose", [text])
+    assert tokeniser.tokens(text) == [
+        "味道",
+        "很好",
+        "，",
+        "iphone",
+        "case",
+        "也快",
+        "□",
+        "□",
+        "\n",
+    ]
+    assert tokeniser.decode(tokeniser.encode(text)) == text
+    assert tokeniser.offset(text, 4) == text.index("case")
+
+
 def test_options() -> None:
     folded = built("word", lowercase=True, strip_punctuation=True)
     assert folded.tokens("Well, DON'T (do) it 👍!") == ["well", "do", "n't", "do", "it", "👍"]
@@ -119,7 +160,7 @@ def test_reserved_names_in_a_text_are_text() -> None:
         assert min(numbers) > 1, level
 
 
-@pytest.mark.parametrize("level", ["word", "char", "byte", "bpe", "unigram", "zh-char"])
+@pytest.mark.parametrize("level", ["word", "prose", "char", "byte", "bpe", "unigram", "zh-char"])
 def test_saved_and_loaded(tmp_path: Path, level: str) -> None:
     tokeniser = built(level, SENTENCES * 10, max_size=300, lowercase=True)
     tokeniser.save(tmp_path)

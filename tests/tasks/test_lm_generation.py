@@ -70,7 +70,7 @@ def test_a_stop_ends_the_stream_as_soon_as_it_is_whole() -> None:
     assert asked == [0]
 
 
-@pytest.mark.parametrize("level", ["char", "bpe", "blank"])
+@pytest.mark.parametrize("level", ["char", "bpe", "blank", "prose"])
 def test_what_is_streamed_is_the_text(level: str) -> None:
     tokeniser = _tokeniser(level)
     model = _network(tokeniser.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from lm_models import TEXT, network
 
 from elman import LanguageModel
-from elman.data.corpus import EncodedCorpus
+from elman.data import TokeniserConfig, build_tokeniser
+from elman.data.corpus import Corpus, EncodedCorpus
+from elman.errors import ConfigError
 from elman.tasks.lm_measurement import measured, position_losses
-from elman.tasks.lm_preparation import PreparedText, prepare_text
+from elman.tasks.lm_preparation import PreparedText, prepare_text, settled
 from elman.tasks.lm_training import token_losses
 
 
@@ -133,3 +136,36 @@ def test_a_dialogue_that_is_cut_counts_its_replies(tmp_path: Path) -> None:
     assert made.train.characters + made.valid.characters == wanted
     assert made.valid.characters == sum(len(f"reply {k}\n") for k in range(90, 100))
     assert any("characters of replies" in line for line in _TOLD)
+
+
+def _level(text: str, level: str = "prose") -> str:
+    return settled(TokeniserConfig(level=level), [text]).level  # type: ignore[arg-type]
+
+
+def test_words_are_found_as_the_text_has_them() -> None:
+    cut = "the cat sat on the mat . the dog , he ran . <unk> \n" * 30
+    prose = "The cat sat on the mat. The dog, he ran.\n" * 30
+    assert [_level(text) for text in (cut, prose)] == ["blank", "prose"]
+    assert [_level(text, "auto") for text in (cut, prose)] == ["blank", "char"]
+    assert _level("味道很好，送餐也快\n" * 30) == "zh-prose"
+    with pytest.raises(ConfigError, match=r"does not part words.*--level char"):
+        _level("หนังเรื่องนี้ดีมาก\n" * 30)
+
+
+def test_a_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Hello, world.\nThe world, the cat.\n" * 60)
+    task = LanguageModel(level="word", epochs=2, config={"model.hidden": 8, "batch.streams": 2})
+    result = task.fit(tmp_path / "a.txt")
+    assert result.document["model"]["vocabulary"] < 14  # "world" is one word
+    assert result.evaluation.facts["characters"] > 0
+    text = task.generate("Hello", length=40, ends=False)
+    words = build_tokeniser([text], TokeniserConfig(level="prose", min_count=1, lowercase=False))
+    assert text.strip(" ") == words.decode(words.encode(text)).strip(" ")
+
+
+@pytest.mark.data
+@pytest.mark.skipif("ELMAN_DATA" not in os.environ, reason="ELMAN_DATA is not set")
+def test_the_penn_treebank_is_cut_at_blanks() -> None:
+    path = Path(os.environ["ELMAN_DATA"]) / "ptb" / "ptb.valid.txt.gz"
+    config = LanguageModel(level="word").config.data.tokeniser
+    assert settled(config, Corpus(str(path)).texts()).level == "blank"
