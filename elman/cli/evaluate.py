@@ -45,10 +45,8 @@ def evaluate(
     if isinstance(task, elman.LanguageModel):
         if label is not None:
             raise ConfigError("a language model has no labels.", where="--label")
-        if text is not None:
-            settings["data.text"] = text
         task.config = changed(task.config, settings, trained=True)
-        found = task.evaluate(data, dynamic=dynamic, last=last)
+        found = task.evaluate(data, text=text, dynamic=dynamic, last=last)
         if json:
             show_json(asdict(found))
         else:

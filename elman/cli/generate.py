@@ -11,6 +11,7 @@ from cyclopts import Parameter
 import elman
 from elman.cli.output import show, show_json
 from elman.data.corpus import Corpus
+from elman.decoding import Sampling
 from elman.errors import ConfigError, DataError
 
 _LONGEST = 1_000_000  # characters of a line that is scored token by token
@@ -48,6 +49,8 @@ def generate(
     task = _language_model(run)
     if samples < 1:
         raise ConfigError(f"got {samples}, wanted 1 sample or more.", where="--samples")
+    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
+                "repetition_penalty": repetition_penalty}  # fmt: skip
     constrained = matching is not None or acrostic is not None
     if (beam is not None or chat) and (stop or forbid or require or constrained):
         raise ConfigError(
@@ -56,12 +59,20 @@ def generate(
         )
     if chat and (prompt or weights or beam is not None):
         raise ConfigError("--chat takes no --prompt, --weights or --beam.", where="--chat")
+    if length_penalty and beam is None:
+        raise ConfigError("only a beam has a length penalty.", where="--length-penalty",
+                          hint="Name it: --beam 5, or leave --length-penalty out.")  # fmt: skip
+    if stream and json:
+        raise ConfigError("--json prints a text when it is whole.", where="--stream",
+                          hint="Leave out --stream or --json.")  # fmt: skip
     if chat:
-        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-        sampling["repetition_penalty"] = repetition_penalty
+        _refuse("--chat", "answers turn by turn", samples=samples != 1, scores=scores, json=json)
         _chat(task.chat(length=length, seed=seed, **sampling))
         return
     if beam is not None:
+        drawn = {name: value != getattr(Sampling, name) for name, value in sampling.items()}
+        _refuse("--beam", "searches and draws nothing", **drawn, samples=samples != 1,
+                seed=seed != 1, stream=stream, scores=scores, weights=weights)  # fmt: skip
         for text, score in task.beam(prompt, width=beam, length=length, penalty=length_penalty):
             if json:
                 show_json({"text": text, "log_probability": score}, indent=None)
@@ -69,13 +80,19 @@ def generate(
                 show(f"{score:.3f}\t{text}")
         return
     options: dict[str, Any] = {
-        "length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p,
-        "min_p": min_p, "repetition_penalty": repetition_penalty, "stops": stop,
+        "length": length, **sampling, "stops": stop,
         "constraints": _rules(forbid, matching, acrostic), "required": require, "weights": weights,
     }  # fmt: skip
     for number in range(samples):
         tokens = task.generate(prompt, stream=True, seed=seed + number, **options)
-        _write(tokens, prompt, stop, stream, scores, json)
+        _write(tokens, prompt, stream, scores, json)
+
+
+def _refuse(option: str, does: str, **given: object) -> None:
+    """Refuses options that would change nothing beside `option`."""
+    names = ", ".join("--" + name.replace("_", "-") for name, value in given.items() if value)
+    if names:
+        raise ConfigError(f"{option} {does}, got {names} too.", hint=f"Leave out {names}.")
 
 
 def _chat(dialogue: Any) -> None:
@@ -93,10 +110,12 @@ def _chat(dialogue: Any) -> None:
         sys.stdout.write("\n")
 
 
-def _write(
-    tokens: Any, prompt: str, stops: tuple[str, ...], stream: bool, scores: bool, json: bool
-) -> None:
-    if stream and not json and not scores:
+def _write(tokens: Any, prompt: str, stream: bool, scores: bool, json: bool) -> None:
+    if scores and not json:
+        for token in tokens:
+            show(f"{token.log_probability:.4f}\t{token.text!r}")
+        return
+    if stream:
         sys.stdout.write(prompt)
         for token in tokens:
             sys.stdout.write(token.text)
@@ -105,14 +124,9 @@ def _write(
         return
     made = list(tokens)
     text = "".join(token.text for token in made)
-    for stop in stops:
-        text = text.split(stop)[0]
     if json:
         parts = [{"text": t.text, "log_probability": t.log_probability} for t in made]
         show_json({"prompt": prompt, "text": text, "tokens": parts}, indent=None)
-    elif scores:
-        for token in made:
-            show(f"{token.log_probability:.4f}\t{token.text!r}")
     else:
         show(prompt + text)
 
@@ -135,12 +149,13 @@ def score(
     data: Annotated[str, Parameter(help="Text, line by line; - for standard input.")],
     /,
     *,
+    text: Annotated[str | None, Parameter(help="The column of the text, of rows.")] = None,
     tokens: Annotated[bool, Parameter(help="Show every token's log-probability.")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object a line.")] = False,
 ) -> None:
     """How likely a language model finds each line of a text, each from a fresh start."""
     task = _language_model(run)
-    for passage in Corpus(data, documents="line"):
+    for passage in Corpus(data, text, documents="line"):
         line = passage.text.rstrip("\n")
         if len(line) > _LONGEST:
             raise DataError(

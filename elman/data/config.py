@@ -6,7 +6,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Level = Literal["auto", "word", "blank", "char", "byte", "bpe", "unigram", "zh-char", "zh-word"]
+Level = Literal[
+    "auto",
+    "word",
+    "blank",
+    "prose",
+    "char",
+    "byte",
+    "bpe",
+    "unigram",
+    "zh-char",
+    "zh-word",
+    "zh-prose",
+]
 
 
 class TokeniserConfig(BaseModel):
@@ -14,9 +26,10 @@ class TokeniserConfig(BaseModel):
 
     Attributes:
         level: the pieces: words, whatever stands between blanks with line ends as pieces of their
-            own ("blank": texts that were cut into words before), characters, bytes, BPE or unigram
-            pieces, Chinese by character ("zh-char", other scripts by word) or by word ("zh-word");
-            "auto" looks at the text.
+            own ("blank": texts that were cut into words before), words and marks that can be
+            written back as they were ("prose"), characters, bytes, BPE or unigram pieces, Chinese
+            by character ("zh-char", other scripts by word) or by word ("zh-word", with line ends
+            "zh-prose"); "auto" looks at the text.
         lowercase: fold capitals.
         strip_punctuation: drop punctuation.
         min_count: a piece seen less often in the training part is unknown.

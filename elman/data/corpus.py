@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,16 @@ import numpy as np
 
 from elman.data.encoded import IN_MEMORY, BatchEncoder, Growing
 from elman.data.endings import bare_name
+from elman.data.passages import (
+    DIALOGUES,
+    TABLES,
+    Passage,
+    line_ends,
+    text_column,
+    text_files,
+    turns,
+)
+from elman.data.places import GrowingPieces, Pieces, PlacedEncoder, Runs
 from elman.data.rows import Asked
 from elman.data.source import Source
 from elman.data.tables import read_rows
@@ -24,26 +35,6 @@ from elman.errors import DataError
 
 Documents = Literal["auto", "file", "line", "paragraph"]
 _PIECE = 1 << 20  # characters that are encoded at a time, at least
-_DIALOGUES = ("turns", "messages", "dialogue", "dialog", "conversation")
-_REPLIES = ("assistant", "bot", "gpt", "model", "agent", "b")
-_TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A part of a document.
-
-    Attributes:
-        text: of the part, line ends as "\\n".
-        begins: whether a document begins with it.
-        where: the place it comes from.
-        counted: whether it is to be predicted; in a dialogue only the replies are.
-    """
-
-    text: str
-    begins: bool
-    where: str
-    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,10 +45,11 @@ class EncodedCorpus:
         ids: (N,) int32; an np.memmap where there are many.
         boundary: the number that stands before each document and at the end.
         documents: how many there are.
-        characters, bytes: of the text, in UTF-8.
-        unknown: how many of the numbers are the unknown piece.
+        characters, bytes: of the text that is to be predicted, in UTF-8.
+        unknown: how many of the numbers to be predicted are the unknown piece.
         fingerprint: SHA-256 of the text and of where documents begin.
         counted: (N,) bool, which numbers are to be predicted; None: all.
+        pieces: where the text's pieces stand, for `sizes_before`.
     """
 
     ids: np.ndarray
@@ -68,6 +60,7 @@ class EncodedCorpus:
     unknown: int
     fingerprint: str
     counted: np.ndarray | None = None
+    pieces: Pieces | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,8 +75,36 @@ class EncodedCorpus:
 
     @property
     def predicted(self) -> int:
-        """Numbers that are predicted: all but the first boundary."""
+        """Numbers that are predicted: all but the first boundary, and in a dialogue the replies."""
+        if self.counted is not None:
+            return int(self.counted[1:].sum())
         return max(0, len(self.ids) - 1)
+
+    def sizes_before(
+        self, place: int, passages: Iterable[Passage], tokeniser: PlacedEncoder
+    ) -> tuple[int, int]:
+        """Characters and bytes to be predicted before a place among the numbers.
+
+        They are counted in the text, which an unknown word or a blank cannot be read back from the
+        numbers.
+
+        Args:
+            place: among `ids`.
+            passages: the text again, as it was encoded.
+            tokeniser: that encoded it.
+        """
+        assert self.pieces is not None
+        number = int(self.pieces.starts.searchsorted(place, side="right")) - 1
+        if number < 0:
+            return 0, 0
+        characters, size = int(self.pieces.characters[number]), int(self.pieces.bytes[number])
+        if self.pieces.counted[number]:
+            piece = next(islice(_all_pieces(passages), number, None))[1]
+            inside = place - int(self.pieces.starts[number])
+            before = piece[: tokeniser.offset(piece, inside)]
+            characters += len(before)
+            size += len(before.encode("utf-8", "surrogatepass"))
+        return characters, size
 
 
 @dataclass
@@ -97,12 +118,14 @@ class Corpus:
         documents: what is one document: a file, a line, a paragraph (blank lines part them); a row
             always is. "auto": a file.
         encoding: a name that Python knows; None finds it.
+        files: of the folder, which are read; (): all that hold text.
     """
 
     path: str
     text: str | None = None
     documents: Documents = "auto"
     encoding: str | None = None
+    files: tuple[Path, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     _input: Source | None = field(default=None, repr=False, compare=False)
 
@@ -127,24 +150,21 @@ class Corpus:
     def _passages(self) -> Iterator[Passage]:
         path = Path(self.path)
         if self.path != "-" and path.is_dir():
-            files = sorted(file for file in path.rglob("*") if _is_text(file))
-            if not files:
-                raise DataError("there is no text file in this folder.", where=self.path)
-            for file in files:
+            for file in self.files or text_files(path):
                 yield from self._file(str(file))
             return
         yield from self._file(self.path)
 
     def _file(self, path: str) -> Iterator[Passage]:
         name = bare_name(path).lower()
-        if path != "-" and name.endswith(_TABLES):
+        if path != "-" and name.endswith(TABLES):
             yield from self._rows(path)
             return
         source = self._source(path)
         if self.documents == "line":
             for number, line in enumerate(source.lines(), start=1):
                 if line.strip():
-                    yield Passage(_ends(line), True, f"{source.name}, line {number}")
+                    yield Passage(line_ends(line), True, f"{source.name}, line {number}")
         elif self.documents == "paragraph":
             yield from _paragraphs(source)
         else:
@@ -159,7 +179,7 @@ class Corpus:
 
     def _rows(self, path: str) -> Iterator[Passage]:
         rows = read_rows(path, asked=Asked(encoding=self.encoding))
-        column = self.text or _text_column(rows.columns, path)
+        column = self.text or text_column(rows.columns, path)
         if column not in rows.columns:
             raise DataError(
                 f'there is no column "{column}".',
@@ -168,58 +188,13 @@ class Corpus:
             )
         for row in rows:
             value = row.fields.get(column)
-            if column.casefold() in _DIALOGUES and isinstance(value, list):
-                yield from _turns(value, row.where)
+            if column.casefold() in DIALOGUES and isinstance(value, list):
+                yield from turns(value, row.where)
                 continue
             if isinstance(value, list):
                 value = "\n".join(str(item) for item in value)
             if value is not None and str(value).strip():
-                yield Passage(_ends(str(value)) + "\n", True, row.where)
-
-
-def _is_text(file: Path) -> bool:
-    name = bare_name(file).lower()
-    readable = name.endswith((".txt", ".text", ".md", *_TABLES)) or "." not in name
-    return file.is_file() and readable and not name.startswith(".")
-
-
-def _text_column(columns: list[str], path: str) -> str:
-    for name in (*_DIALOGUES, "text", "content", "body", "sentence", "review"):
-        for column in columns:
-            if column.casefold() == name:
-                return column
-    if len(columns) == 1:
-        return columns[0]
-    raise DataError(
-        f"which column is the text? There are: {', '.join(columns)}.",
-        where=path,
-        hint="Name it: --text COLUMN.",
-    )
-
-
-def _turns(turns: list[Any], where: str) -> Iterator[Passage]:
-    """A dialogue as one document, a line a turn: `["Hi", "Hello"]`, or with roles as chats have.
-
-    Turns of the roles assistant, bot and system's answers are replies; without roles every second
-    turn is.
-    """
-    for number, turn in enumerate(turns):
-        role, text = None, turn
-        if isinstance(turn, dict):
-            role = next((str(turn[k]) for k in ("role", "speaker", "from") if k in turn), None)
-            text = next((turn[k] for k in ("content", "text", "value") if k in turn), None)
-        if not isinstance(text, str):
-            raise DataError(
-                f"turn {number + 1} is no text.",
-                where=where,
-                hint='Write turns as texts, or as {"role": ..., "content": ...}.',
-            )
-        reply = number % 2 == 1 if role is None else role.casefold() in _REPLIES
-        yield Passage(" ".join(text.split()) + "\n", number == 0, where, reply)
-
-
-def _ends(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+                yield Passage(line_ends(str(value)) + "\n", True, row.where)
 
 
 def _whole(source: Source) -> Iterator[Passage]:
@@ -229,10 +204,10 @@ def _whole(source: Source) -> Iterator[Passage]:
         held += block
         if len(held) >= _PIECE:
             place = _place(held)
-            yield Passage(_ends(held[:place]), begins, source.name)
+            yield Passage(line_ends(held[:place]), begins, source.name)
             held, begins = held[place:], False
     if held:
-        yield Passage(_ends(held), begins, source.name)
+        yield Passage(line_ends(held), begins, source.name)
 
 
 def _place(text: str) -> int:
@@ -258,7 +233,7 @@ def _paragraphs(source: Source) -> Iterator[Passage]:
     for number, line in enumerate(source.lines(), start=1):
         if line.strip():
             first = first if held else number
-            held.append(_ends(line))
+            held.append(line_ends(line))
         elif held:
             yield Passage("".join(held), True, f"{source.name}, line {first}")
             held = []
@@ -288,42 +263,42 @@ def encode_corpus(
     """
     store = Growing(None if folder is None else Path(folder), in_memory)
     digest = hashlib.sha256()
-    documents = characters = size = lost = 0
-    counted: list[tuple[int, bool]] = []  # runs of numbers that are to be predicted, or not
+    documents = lost = 0
+    pieces, runs = GrowingPieces(), Runs()
     edge = np.full(1, boundary, np.int32)
-    for passage in passages:
-        if passage.begins:
+    for passage, piece, first in _all_pieces(passages):
+        if first and passage.begins:
             documents += 1
             store.extend(edge)
-            counted.append((1, passage.counted))
+            runs.add(1, passage.counted)
             digest.update(b"\xff")
-        content = passage.text.encode("utf-8", "surrogatepass")
+        content = piece.encode("utf-8", "surrogatepass")
         digest.update(content)
-        characters, size = characters + len(passage.text), size + len(content)
-        for piece in _pieces(passage.text):
-            ids = np.asarray(tokeniser.encode_batch([piece])[0], np.int32)
-            lost += int((ids == unknown).sum())
-            store.extend(ids)
-            counted.append((len(ids), passage.counted))
+        ids = np.asarray(tokeniser.encode_batch([piece])[0], np.int32)
+        pieces.add(runs.total, len(piece), len(content), passage.counted)
+        lost += int((ids == unknown).sum()) if passage.counted else 0
+        store.extend(ids)
+        runs.add(len(ids), passage.counted)
     store.extend(edge)
-    counted.append((1, True))
+    runs.add(1, True)
     return EncodedCorpus(
         ids=store.finish(),
         boundary=boundary,
         documents=documents,
-        characters=characters,
-        bytes=size,
+        characters=pieces.characters,
+        bytes=pieces.bytes,
         unknown=lost,
         fingerprint=digest.hexdigest(),
-        counted=_marks(counted),
+        counted=runs.marks(),
+        pieces=pieces.finish(),
     )
 
 
-def _marks(runs: list[tuple[int, bool]]) -> np.ndarray | None:
-    """Which numbers are to be predicted; None: all."""
-    if all(counted for _, counted in runs):
-        return None
-    return np.repeat([counted for _, counted in runs], [length for length, _ in runs])
+def _all_pieces(passages: Iterable[Passage]) -> Iterator[tuple[Passage, str, bool]]:
+    """Each passage with its pieces, and whether a piece is its first."""
+    for passage in passages:
+        for number, piece in enumerate(_pieces(passage.text)):
+            yield passage, piece, number == 0
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from elman.data.config import TokeniserConfig
 
@@ -18,6 +21,8 @@ UNKNOWN = "[unknown token]"
 RESERVED = (PAD, UNKNOWN)
 
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}"
+LETTER = r"[\p{L}\p{M}\p{N}_]"
+"""What words consist of in prose; between two words of it stands a blank that is no piece."""
 _BREAK = r"(?i)<br\s*/?\s*>"
 
 
@@ -34,11 +39,23 @@ def _words(letter: str, strip_punctuation: bool) -> str:
     return "|".join(parts)
 
 
+def _prose() -> str:
+    """Words, and all that stands between two of them unless it is one blank.
+
+    A mark has the blanks beside it in its piece, ", " or ' "', so that the pieces one after the
+    other are the text again. A blank at the end is left out, where a text was cut or a word is to
+    come.
+    """
+    mark = r"(?:\.{2,}|-{2,}|[^\p{L}\p{M}\p{N}_\s])"
+    blank = rf" {{2,}}|(?<!{LETTER}) | (?!{LETTER}|\z)|[^\S\n ]"
+    return rf"{LETTER}+(?:['\u2019]{LETTER}+)*|\n| ?{mark} ?|{blank}"
+
+
 def _normaliser(level: str, config: TokeniserConfig) -> Any:
     from tokenizers import Regex, normalizers
 
     steps: list[Any] = []
-    exact = level in {"char", "byte", "blank"}
+    exact = level in {"char", "byte", "blank", "prose", "zh-prose"}
     if not exact:
         # An HTML line break parts words; a curved apostrophe is the straight one.
         steps += [
@@ -62,7 +79,9 @@ def _cutter(level: str, config: TokeniserConfig) -> Any:
             other = rf"[\w&&[^{_CJK}]]"
             pattern = rf"[{_CJK}]|{_words(other, config.strip_punctuation)}"
         return pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
-    if level == "blank":
+    if level == "prose":
+        return pre_tokenizers.Split(Regex(_prose()), "removed", invert=True)
+    if level in {"blank", "zh-prose"}:
         return pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
     if level == "zh-word":  # words come apart by blanks already
         steps: list[Any] = [pre_tokenizers.WhitespaceSplit()]
@@ -123,6 +142,25 @@ def byte_model() -> Any:
     names = _byte_names()
     vocabulary = {name: number for number, name in enumerate([*RESERVED, *names])}
     return models.WordLevel(vocabulary, unk_token=UNKNOWN)
+
+
+def character_model(texts: Iterable[str], config: TokeniserConfig) -> Any:
+    """The characters of the texts, as `trainer` would number them: by count, then by code.
+
+    Args:
+        texts: without lone surrogates.
+        config: min_count and max_size.
+    """
+    from tokenizers import models
+
+    counts = np.zeros(sys.maxunicode + 1, np.int64)
+    for text in texts:
+        found = np.bincount(np.frombuffer(text.encode("utf-32-le"), np.uint32))
+        counts[: len(found)] += found
+    codes = np.flatnonzero(counts >= max(1, config.min_count))
+    codes = codes[np.argsort(-counts[codes], kind="stable")][: config.max_size - len(RESERVED)]
+    names = [*RESERVED, *map(chr, codes.tolist())]
+    return models.WordLevel({name: k for k, name in enumerate(names)}, unk_token=UNKNOWN)
 
 
 def _byte_names() -> list[str]:

@@ -14,12 +14,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from elman.data.characters import CharacterTable, join_chinese, join_words, sound
 from elman.data.config import TokeniserConfig
 from elman.data.pipelines import (
     RESERVED,
     assemble,
     blank_model,
     byte_model,
+    character_model,
     one_thread,
     ordered,
     trainer,
@@ -71,6 +73,10 @@ class Tokeniser(Protocol):
         """The numbers of each text, each with its piece as it stands in the text."""
         ...
 
+    def offset(self, text: str, number: int) -> int:
+        """How many characters of `text` stand before its token `number`."""
+        ...
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""
         ...
@@ -84,20 +90,19 @@ class Tokeniser(Protocol):
         ...
 
 
-def _sound(text: str) -> str:
-    """`text` without lone surrogates, which the library cannot take."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _cut_chinese() -> Callable[[str], str]:
     try:
         import rjieba
     except ImportError:
         raise MissingExtraError(
-            'Chinese by word (level "zh-word") needs the package rjieba.',
-            hint='Install it: pip install "elman[chinese]", or use the level "zh-char".',
+            "Chinese by word needs the package rjieba.",
+            hint='Install it: pip install "elman[chinese]", or take characters: the level '
+            '"zh-char", of a language model "char".',
         ) from None
     return lambda text: " ".join(cast("Any", rjieba).cut(text))
+
+
+_CUT = {"zh-word", "zh-prose"}  # levels whose texts are cut into words before
 
 
 class TextTokeniser:
@@ -113,7 +118,9 @@ class TextTokeniser:
     def __init__(self, tokenizer: Tokenizer, config: TokeniserConfig) -> None:
         self.config = config
         self._tokenizer = tokenizer
-        self._cut = _cut_chinese() if config.level == "zh-word" else None
+        self._cut = _cut_chinese() if config.level in _CUT else None
+        plain = config.level == "char" and tokenizer.normalizer is None
+        self._characters = CharacterTable(self.vocabulary) if plain else None
 
     @property
     def level(self) -> str:
@@ -137,6 +144,8 @@ class TextTokeniser:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The numbers of each text, on all cores; give some thousand texts at a time."""
+        if self._characters is not None:
+            return [self._characters.numbers(text).tolist() for text in texts]
         return [one.ids for one in self._encoded(texts, self._tokenizer.encode_batch_fast)[1]]
 
     def written(self, texts: Sequence[str]) -> list[list[tuple[int, str]]]:
@@ -147,6 +156,20 @@ class TextTokeniser:
             for text, one in zip(ready, found, strict=True)
         ]
 
+    def offset(self, text: str, number: int) -> int:
+        """How many characters of `text` stand before its token `number`; all if it has fewer."""
+        if number <= 0 or self._characters is not None:
+            return max(0, min(number, len(text)))
+        (ready,), (found,) = self._encoded([text], self._tokenizer.encode_batch)
+        if number >= len(found.offsets):
+            return len(text)
+        place = found.offsets[number][0]
+        if self._cut is None:
+            return place
+        # Blanks stand between the words of `ready` that the text does not have.
+        letters = [k for k, char in enumerate(text) if not char.isspace()]
+        return letters[sum(not char.isspace() for char in ready[:place])]
+
     def _encoded(
         self, texts: Sequence[str], encode: Callable[..., list[Any]]
     ) -> tuple[list[str], list[Any]]:
@@ -155,17 +178,23 @@ class TextTokeniser:
         try:
             return ready, encode(ready, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError):
-            ready = [_sound(text) for text in ready]
+            ready = [sound(text) for text in ready]
             return ready, encode(ready, add_special_tokens=False)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""
         real = [int(number) for number in ids if number != self.pad_id]
-        if self.level in {"word", "blank", "zh-char", "zh-word", "char"}:
-            blank = "" if self.level == "char" else " "
-            names = (self._name(number) for number in real)
-            text = blank.join(names)
-            return re.sub(r" ?\n ?", "\n", text) if self.level == "blank" else text
+        names = [self._name(number) for number in real]
+        if self.level == "char":
+            return "".join(names)
+        if self.level == "prose":
+            return join_words(names)
+        if self.level == "zh-prose":
+            return join_chinese(names)
+        if self.level == "blank":
+            return re.sub(r" ?\n ?", "\n", " ".join(names))
+        if self.level in {"word", "zh-char", "zh-word"}:
+            return " ".join(names)
         return self._tokenizer.decode(real, skip_special_tokens=False)
 
     def _name(self, number: int) -> str:
@@ -174,7 +203,7 @@ class TextTokeniser:
 
     def tokens(self, text: str) -> list[str]:
         """The pieces as written (normalised), unknown ones too."""
-        text = _sound(self._cut(text) if self._cut else text)
+        text = sound(self._cut(text) if self._cut else text)
         if self.level in {"bpe", "unigram"}:
             return self._tokenizer.encode(text, add_special_tokens=False).tokens
         normaliser = self._tokenizer.normalizer
@@ -252,12 +281,15 @@ def build_tokeniser(texts: Iterable[str], config: TokeniserConfig | None = None)
     level = config.level
     if level == "byte":
         return TextTokeniser(assemble(byte_model(), level, config), config)
-    cut = _cut_chinese() if level == "zh-word" else None
+    cut = _cut_chinese() if level in _CUT else None
     learner = assemble(blank_model(level), level, config)
     ready = (_ready(text, cut) for text in stream)
     try:
         with one_thread() if level == "unigram" else nullcontext():
-            learner.train_from_iterator(_blocks(ready), trainer(level, config))
+            if level == "char" and learner.normalizer is None:
+                learner.model = character_model(map("".join, _blocks(ready)), config)
+            else:
+                learner.train_from_iterator(_blocks(ready), trainer(level, config))
         model = ordered(learner) if level == "unigram" else learner.model
         if learner.get_vocab_size() < len(RESERVED):
             raise ValueError("no piece occurs in them")
@@ -288,7 +320,7 @@ def _first(stream: Iterator[str]) -> list[str]:
 
 def _ready(text: str, cut: Callable[[str], str] | None) -> str:
     if not text.isascii():
-        text = _sound(text)
+        text = sound(text)
     return cut(text) if cut else text
 
 
@@ -310,6 +342,11 @@ _JOINED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U000
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # Thai, Lao, Burmese, Khmer
 
 
+def is_unspaced(text: str) -> bool:
+    """Whether no blanks part the words of this script, and no package here does: Thai, Khmer."""
+    return len(_UNSPACED.findall(text)) > 0.3 * sum(map(str.isalpha, text))
+
+
 def choose_level(texts: Sequence[str]) -> str:
     """The level that "auto" takes for texts like these.
 
@@ -322,7 +359,7 @@ def choose_level(texts: Sequence[str]) -> str:
     joined = "".join(texts)
     if len(_JOINED.findall(joined)) > 0.15 * letters:
         return "zh-char"
-    if len(_UNSPACED.findall(joined)) > 0.3 * letters:
+    if is_unspaced(joined):
         return "char"
     words = [text.split() for text in texts if text.strip()]
     total = sum(map(len, words))

@@ -9,17 +9,20 @@ from elman.decoding.beam import Hypothesis, beam_search
 from elman.decoding.constraints import (
     Constraint,
     Constraints,
+    Following,
     Forbidden,
     LineStarts,
     Matching,
+    Settling,
     acrostic,
 )
 from elman.decoding.required import Required
-from elman.decoding.sampling import Sampling, Scores, choose, filtered, log_softmax
+from elman.decoding.sampling import Sampling, Scores, choose, filtered, log_softmax, penalised
 
 __all__ = [
     "Constraint",
     "Constraints",
+    "Following",
     "Forbidden",
     "Hypothesis",
     "LineStarts",
@@ -27,9 +30,11 @@ __all__ = [
     "Required",
     "Sampling",
     "Scores",
+    "Settling",
     "acrostic",
     "beam_search",
     "choose",
     "filtered",
     "log_softmax",
+    "penalised",
 ]

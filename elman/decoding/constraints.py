@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import regex
 
@@ -20,6 +20,15 @@ class Constraint(Protocol):
 
     def finished(self, text: str) -> bool:
         """Whether the text may end here."""
+        ...
+
+
+@runtime_checkable
+class Settling(Constraint, Protocol):
+    """A rule that does not need all of a long text."""
+
+    def shortened(self, text: str) -> tuple[Constraint, str]:
+        """A rule and an end of the text that together allow what this one allows after `text`."""
         ...
 
 
@@ -39,13 +48,23 @@ class Forbidden:
 
     def allows(self, text: str, piece: str) -> bool:
         """Whether none of the strings would come to stand at the end."""
-        longest = max((len(string) for string in self.strings), default=0)
-        tail = text[-longest:] + piece
+        tail = self._end(text) + piece
         return not any(string in tail for string in self.strings)
 
     def finished(self, text: str) -> bool:
         """Whether the text is free of them."""
         return not any(string in text for string in self.strings)
+
+    def shortened(self, text: str) -> tuple[Forbidden, str]:
+        """The rule itself, and what one of the strings may begin with."""
+        return self, self._end(text)
+
+    def _end(self, text: str) -> str:
+        longest = max((len(string) for string in self.strings), default=0)
+        return text[-(longest - 1) :] if longest > 1 else ""
+
+
+_VERSES = r"[，。！？；\n]+"
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,26 @@ class LineStarts:
         pairs = zip(lines, self.starts, strict=False)
         return len(lines) >= len(self.starts) and all(line.startswith(s) for line, s in pairs)
 
+    def shortened(self, text: str) -> tuple[LineStarts, str]:
+        """The rule for the last whole line and what comes after it, and these lines' beginnings.
+
+        The last whole line stays, as more of what parts it from the next may follow.
+        """
+        if self.between not in ("\n", _VERSES) or not all(self.starts):
+            return self, text  # who knows what such an expression looks at
+        ends = [found.span() for found in regex.finditer(self.between, text)]
+        if len(ends) >= len(self.starts):
+            return LineStarts((), self.between), ""
+        done = max(0, len(ends) - 1)
+        starts = self.starts[done:]
+        if not ends:
+            return self, text[: len(starts[0]) + 1]
+        begin = ends[-2][1] if done else 0
+        stop, after = ends[-1]
+        last = text[begin : min(stop, begin + len(starts[0]) + 1)]
+        current = text[after : after + len(starts[1]) + 1]
+        return LineStarts(starts, self.between), last + text[stop] + current
+
 
 def acrostic(word: str) -> LineStarts:
     """Lines that begin with the characters of a word.
@@ -86,7 +125,7 @@ def acrostic(word: str) -> LineStarts:
     In a Chinese poem a line of print often holds two verses, 床前明月光，疑是地上霜。 Both count.
     """
     chinese = regex.search(r"\p{Han}", word) is not None
-    return LineStarts(word, r"[，。！？；\n]+" if chinese else "\n")
+    return LineStarts(word, _VERSES if chinese else "\n")
 
 
 @dataclass(frozen=True)
@@ -131,3 +170,35 @@ class Constraints:
     def finished(self, text: str) -> bool:
         """Whether all rules let the text end."""
         return all(rule.finished(text) for rule in self.rules)
+
+    def following(self) -> Following:
+        """The rules on a text that begins now."""
+        return Following(self.rules)
+
+
+class Following:
+    """Rules on a text that grows: of a long text they keep what they need, mostly its end.
+
+    A rule without `shortened`, as `Matching`, needs all of the text and takes longer and longer.
+    """
+
+    def __init__(self, rules: Iterable[Constraint]) -> None:
+        self._rules = [(rule, "") for rule in rules]
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def allows(self, piece: str) -> bool:
+        """Whether all rules allow the piece to follow."""
+        return all(rule.allows(text, piece) for rule, text in self._rules)
+
+    def finished(self) -> bool:
+        """Whether all rules let the text end."""
+        return all(rule.finished(text) for rule, text in self._rules)
+
+    def add(self, piece: str) -> None:
+        """The piece belongs to the text now."""
+        self._rules = [
+            rule.shortened(text + piece) if isinstance(rule, Settling) else (rule, text + piece)
+            for rule, text in self._rules
+        ]

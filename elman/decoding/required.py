@@ -40,7 +40,7 @@ class Required:
         self._length, self._room = length, length - needed
 
     def missing(self, text: str) -> bool:
-        """Whether the text may not end yet."""
+        """Whether the text may not end yet; an end of the text will do that holds what is new."""
         return any(string not in text for string in (*self._open, *self._begun))
 
     def forced(
@@ -49,7 +49,8 @@ class Required:
         """The token that has to come now, if one has to.
 
         Args:
-            text: what is written so far.
+            text: what is written so far, or its end: all that has come since the last call, and as
+                much before it as a string is long.
             left: tokens that may still be written.
             logs: log-probabilities of the next token.
             allowed: whether a string or a token may come, for other reasons.
@@ -57,6 +58,7 @@ class Required:
         Raises:
             DataError: a string has to come now, and may not.
         """
+        self._open = {string: ids for string, ids in self._open.items() if string not in text}
         if self._writing and allowed(self._writing[0]):
             return self._writing.pop(0)
         self._open |= self._begun  # it is written now, or cannot go on here

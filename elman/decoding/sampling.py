@@ -28,7 +28,7 @@ class Sampling:
             2024).
         repetition_penalty: divides the scores of tokens seen lately, multiplies negative ones
             (Keskar et al. 2019); 1: none.
-        window: how many tokens back "lately" reaches.
+        window: how many tokens back "lately" reaches; 0: none are penalised.
 
     Raises:
         ConfigError: an impossible value.
@@ -72,7 +72,7 @@ def filtered(scores: Scores, sampling: Sampling, recent: Iterable[int] = ()) -> 
         sampling: the settings.
         recent: tokens that count as repeated.
     """
-    logs = _penalised(scores, sampling.repetition_penalty, recent)
+    logs = penalised(scores, sampling.repetition_penalty, recent)
     if sampling.temperature == 0:
         best = np.full_like(logs, -math.inf)
         best[logs.argmax()] = 0.0
@@ -93,7 +93,8 @@ def filtered(scores: Scores, sampling: Sampling, recent: Iterable[int] = ()) -> 
     return kept if kept is logs else log_softmax(kept)
 
 
-def _penalised(scores: Scores, penalty: float, recent: Iterable[int]) -> Scores:
+def penalised(scores: Scores, penalty: float, recent: Iterable[int]) -> Scores:
+    """The scores with the penalty on tokens that have come lately; see `Sampling`."""
     seen = list(recent) if penalty != 1 else []
     if not seen:
         return scores

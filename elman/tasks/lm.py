@@ -14,7 +14,7 @@ import torch
 import elman
 from elman.cells import Cell, find
 from elman.data import Tokeniser
-from elman.data.corpus import Corpus, EncodedCorpus, encode_corpus
+from elman.data.corpus import EncodedCorpus, encode_corpus
 from elman.decoding import Constraint, Constraints, Sampling
 from elman.errors import ConfigError, DataError, ElmanError
 from elman.files import write_json
@@ -31,6 +31,7 @@ from elman.tasks.lm_preparation import (
     Source,
     last_part,
     prepare_text,
+    to_measure,
 )
 from elman.tasks.lm_training import LanguageTraining, token_losses
 from elman.tasks.run_command import command
@@ -152,20 +153,27 @@ class LanguageModel:
         return LmResult(self, evaluation, document, folder)
 
     def evaluate(
-        self, data: Source, *, dynamic: bool = False, last: float | None = None
+        self,
+        data: Source,
+        *,
+        text: str | None = None,
+        dynamic: bool = False,
+        last: float | None = None,
     ) -> LmEvaluation:
         """Measures on a text, the state carried through all of it.
 
         Args:
-            data: as for `fit`.
+            data: as for `fit`; of a folder with train, valid and test files the test part.
+            text: the column of the text, of rows; by default that of the training.
             dynamic: the model goes on learning from what it has predicted (Krause et al. 2018).
             last: only this share of the text's end.
         """
         fitted = self._trained()
-        corpus = self._encoded(data)
+        source, split = to_measure(self.config.data, data, text)
+        corpus = encode_corpus(source, fitted.tokeniser)
         if last is not None:
-            corpus = last_part(corpus, last, fitted.tokeniser)
-        return measured(fitted.network, corpus, fitted.floor, dynamic=dynamic)
+            corpus = last_part(corpus, last, source, fitted.tokeniser)
+        return measured(fitted.network, corpus, fitted.floor, dynamic=dynamic, split=split)
 
     def generate(
         self,
@@ -206,10 +214,7 @@ class LanguageModel:
         found = self._tokens(prompt, wanted, weights)
         if stream:
             return found
-        text = "".join(token.text for token in found)
-        for stop in stops:
-            text = text.split(stop)[0]
-        return text
+        return "".join(token.text for token in found)
 
     def _tokens(self, prompt: str, wanted: Wanted, weights: str | None) -> Iterator[Token]:
         fitted = self._trained()
@@ -376,11 +381,6 @@ class LanguageModel:
         if self._fitted is None:
             raise ConfigError("this model is not trained.", hint="Call fit or elman.load.")
         return self._fitted
-
-    def _encoded(self, data: Source) -> EncodedCorpus:
-        config = self.config.data
-        corpus = Corpus(fspath(data), config.text, config.documents, config.encoding)
-        return encode_corpus(corpus, self._trained().tokeniser)
 
     def _prompt(self, prompt: str) -> list[int]:
         tokeniser: Tokeniser = self._trained().tokeniser

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from elman.data import Tokeniser
-from elman.decoding import Constraints, Required, Sampling, Scores, choose, filtered, log_softmax
+from elman.decoding import (
+    Constraints,
+    Required,
+    Sampling,
+    Scores,
+    choose,
+    filtered,
+    log_softmax,
+    penalised,
+)
 from elman.errors import ConfigError, DataError
 from elman.tasks.lm_text import Written
 
@@ -55,6 +65,9 @@ def check_length(length: int) -> None:
         raise ConfigError(f"got {length} tokens, wanted 0 or more.", where="length")
 
 
+_SHOWN = 40  # characters of the text that an error shows
+
+
 class Drawing:
     """Draws the tokens of one text, one after the other.
 
@@ -66,7 +79,8 @@ class Drawing:
         random: what draws; by default a new generator of the seed.
 
     Attributes:
-        written: the text so far.
+        end: the text's last characters, as many as anything here looks at; the last token's
+            always.
 
     Raises:
         ConfigError: a required string cannot be written.
@@ -80,10 +94,14 @@ class Drawing:
         boundary: int,
         random: np.random.Generator | None = None,
     ) -> None:
-        self.written = Written(tokeniser, prompt)
+        self.end = ""
+        self._written = Written(tokeniser, prompt)
         self._wanted, self._boundary, self._unknown = wanted, boundary, tokeniser.unknown_id
         self._random = random or np.random.default_rng(wanted.seed)
         self._required = _required(wanted, tokeniser)
+        self._rules = wanted.constraints.following()
+        self._recent = deque(prompt, wanted.sampling.window)
+        self._reach = max(_SHOWN, *map(len, wanted.stops), *map(len, wanted.required), 0)
         self._left = wanted.length
 
     def next(self, scores: Scores) -> tuple[int, float]:
@@ -93,8 +111,7 @@ class Drawing:
             DataError: the constraints leave no token.
         """
         logs = log_softmax(scores)
-        text = self.written.text
-        token = self._required.forced(text, self._left, logs, self._fits)
+        token = self._required.forced(self.end, self._left, logs, self._fits)
         self._left -= 1
         if token is None:
             token = self._drawn(scores)
@@ -102,22 +119,26 @@ class Drawing:
 
     def add(self, token: int) -> str:
         """Writes the token; what it adds to the text."""
-        return self.written.add(token)
+        piece = self._written.add(token)
+        self._recent.append(token)
+        self._rules.add(piece)
+        self.end = (self.end + piece)[-self._reach - len(piece) :]
+        return piece
 
     def _fits(self, what: str | int) -> bool:
         """Whether a string or a token may follow; none that stops before all is written."""
-        rules, stops, text = self._wanted.constraints, self._wanted.stops, self.written.text
-        piece = what if isinstance(what, str) else self.written.piece(what)
+        stops, text = self._wanted.stops, self.end
+        if not self._rules and not stops:
+            return True
+        piece = what if isinstance(what, str) else self._written.piece(what)
         if stops and self._required.missing(text + piece):
             tail = text[-max(map(len, stops)) :] + piece
             if any(stop in tail for stop in stops):
                 return False
-        return not rules or rules.allows(text, piece)
+        return self._rules.allows(piece)
 
     def _may_end(self) -> bool:
-        text, wanted = self.written.text, self._wanted
-        missing = self._required.missing(text)
-        return wanted.ends and not missing and wanted.constraints.finished(text)
+        return self._wanted.ends and not self._required.missing(self.end) and self._rules.finished()
 
     def _drawn(self, scores: Scores) -> int:
         """A token that the settings and the constraints allow."""
@@ -126,7 +147,9 @@ class Drawing:
         if not self._may_end():
             left[self._boundary] = -np.inf
         sampling = self._wanted.sampling
-        logs = filtered(left, sampling, self.written.ids[-max(1, sampling.window) :])
+        if sampling.temperature == 0:
+            return self._best(penalised(left, sampling.repetition_penalty, self._recent))
+        logs = filtered(left, sampling, self._recent)
         while True:
             token = choose(logs, self._random)
             if token == self._boundary or self._fits(token):
@@ -136,11 +159,23 @@ class Drawing:
             if np.isneginf(logs).all():
                 if np.isneginf(left).all():
                     raise self._nothing_fits()
-                logs = filtered(left, Sampling(temperature=sampling.temperature or 1.0))
+                logs = filtered(left, replace(sampling, top_k=0, top_p=1, min_p=0), self._recent)
+
+    def _best(self, scores: Scores) -> int:
+        """The best token that the constraints allow."""
+        best = int(scores.argmax())
+        if best == self._boundary or self._fits(best):
+            return best
+        for token in np.argsort(-scores, kind="stable").tolist():
+            if np.isneginf(scores[token]):
+                break
+            if token == self._boundary or self._fits(token):
+                return token
+        raise self._nothing_fits()
 
     def _nothing_fits(self) -> DataError:
         return DataError(
-            f"nothing may follow {self.written.text[-40:]!r}: the constraints exclude every token.",
+            f"nothing may follow {self.end[-_SHOWN:]!r}: the constraints exclude every token.",
             hint="Loosen the expression to match (--matching), the forbidden strings (--forbid), "
             "the required ones (--require) or the beginnings of the lines (--acrostic).",
         )
@@ -150,9 +185,8 @@ def _required(wanted: Wanted, tokeniser: Tokeniser) -> Required:
     strings = {text: tokeniser.encode(text) for text in wanted.required}
     for text, tokens in strings.items():
         written = Written(tokeniser)
-        for token in tokens:
-            written.add(token)
-        if tokeniser.unknown_id in tokens or text not in written.text:
+        said = "".join([written.add(token) for token in tokens])
+        if tokeniser.unknown_id in tokens or text not in said:
             raise ConfigError(
                 f"the model cannot write {text!r}: its training text has no such tokens.",
                 where="require",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,20 @@ _AT_A_TIME = 2048  # tokens of a prompt
 
 @dataclass(frozen=True)
 class Token:
-    """One generated token.
+    """One generated token; printed it is its text.
 
     Attributes:
         id: its number.
-        text: what it adds to the text.
+        text: what it adds to the text; a stop that begins inside a token is not in it.
         log_probability: in nats, under the model as it is, before any filter.
     """
 
     id: int
     text: str
     log_probability: float
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Reader:
@@ -111,21 +115,27 @@ class Chat:
         self._reader = Reader(network)
         self._random = np.random.default_rng(wanted.seed)
         self._scores = self._reader.read([0])
+        self._drawing: Drawing | None = None  # of the last reply
 
     def reply(self, text: str) -> Iterator[Token]:
         """The tokens of the answer to a turn."""
-        for token in self.tokeniser.encode(" ".join(text.split()) + "\n"):
+        if self._drawing is not None and "\n" not in self._drawing.end:
+            self._hear("\n")  # the last reply was cut: its turn ends all the same
+        self._hear(" ".join(text.split()) + "\n")
+        self._drawing = Drawing(self.wanted, self.tokeniser, [], 0, self._random)
+        yield from stopped(self._drawn(self._drawing), ("\n",))
+
+    def _hear(self, text: str) -> None:
+        for token in self.tokeniser.encode(text):
             self._scores = self._reader.next(token)
-        drawing = Drawing(self.wanted, self.tokeniser, [], 0, self._random)
+
+    def _drawn(self, drawing: Drawing) -> Iterator[Token]:
         for _ in range(self.wanted.length):
             token, log = drawing.next(self._scores)
             if token == 0:
                 return
             self._scores = self._reader.next(token)
-            made = Token(token, drawing.add(token), log)
-            if "\n" in drawing.written.text:
-                return
-            yield made
+            yield Token(token, drawing.add(token), log)
 
 
 def generate(
@@ -137,7 +147,7 @@ def generate(
     boundary: int = 0,
     weights: str | None = None,
 ) -> Iterator[Token]:
-    """Tokens one after the other, as they are drawn.
+    """Tokens one after the other, as they are drawn; together their texts are the text.
 
     Raises:
         DataError: the constraints leave no token. ConfigError: a string that is required cannot
@@ -145,15 +155,50 @@ def generate(
     """
     drawing = Drawing(wanted, tokeniser, list(prompt), boundary)
     reader = Reader(network, weights=weights)
-    scores = reader.read([boundary, *prompt])
-    for _ in range(wanted.length):
-        token, log = drawing.next(scores)
-        if token == boundary:
+
+    def drawn() -> Iterator[Token]:
+        scores = reader.read([boundary, *prompt])
+        for _ in range(wanted.length):
+            token, log = drawing.next(scores)
+            if token == boundary:
+                return
+            yield Token(token, drawing.add(token), log)
+            scores = reader.next(token)
+
+    yield from stopped(drawn(), wanted.stops)
+
+
+def stopped(tokens: Iterable[Token], stops: Sequence[str]) -> Iterator[Token]:
+    """The tokens before the first place where one of the strings stands.
+
+    A token that may hold the beginning of such a string is held back until that is known; one that
+    a string begins in is cut there.
+    """
+    waiting: deque[Token] = deque()
+    text = ""  # theirs
+    for token in tokens:
+        waiting.append(token)
+        text += token.text
+        places = [place for stop in stops if (place := text.find(stop)) >= 0]
+        known = min(places) if places else len(text) - _begun(text, stops)
+        while waiting and len(waiting[0].text) <= known:
+            known -= len(waiting[0].text)
+            text = text[len(waiting[0].text) :]
+            yield waiting.popleft()
+            if places and not known:
+                return
+        if places:
+            if known:
+                yield replace(waiting[0], text=waiting[0].text[:known])
             return
-        yield Token(token, drawing.add(token), log)
-        if any(drawing.written.text.endswith(stop) for stop in wanted.stops):
-            return
-        scores = reader.next(token)
+    yield from waiting
+
+
+def _begun(text: str, stops: Sequence[str]) -> int:
+    """How many characters at the end of the text may be the beginning of one of the strings."""
+    longest = max(map(len, stops), default=0)
+    sizes = range(min(len(text), longest - 1), 0, -1)
+    return next((n for n in sizes if any(stop.startswith(text[-n:]) for stop in stops)), 0)
 
 
 def beam(
@@ -193,9 +238,8 @@ def beam(
     made: list[tuple[str, float]] = []
     for hypothesis in found:
         written = Written(tokeniser, prompt)
-        for token in hypothesis.tokens:
-            written.add(token)
-        made.append((written.text, hypothesis.score))
+        pieces = [written.add(token) for token in hypothesis.tokens]
+        made.append(("".join(pieces), hypothesis.score))
     return made
 
 

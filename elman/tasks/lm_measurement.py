@@ -103,19 +103,25 @@ def position_losses(
 ) -> dict[str, float]:
     """Mean nats at each distance from a fresh start: how much of the context is used.
 
-    The text is cut into windows of `length` that all begin with the initial state.
+    The text is cut into windows of `length` that all begin with the initial state; in a dialogue
+    the replies count.
     """
-    count = corpus.predicted // length
+    count = (len(corpus) - 1) // length
     if count < 4:
         return {}
-    losses = token_losses(network, corpus, window=length, streams=min(count, 256))
-    rows = losses.reshape(min(count, 256), -1)
+    streams = min(count, 256)
+    losses = token_losses(network, corpus, window=length, streams=streams)
+    rows = losses.reshape(streams, -1)
+    marks = np.ones(rows.shape, bool)
+    if corpus.counted is not None:
+        marks = corpus.counted[1:][: len(losses)].reshape(rows.shape)
     found: dict[str, float] = {}
     begin = 0
     while begin < min(length, rows.shape[1]):
         end = min(2 * begin + 1, length, rows.shape[1])
         name = str(begin + 1) if end == begin + 1 else f"{begin + 1}-{end}"
-        found[name] = float(rows[:, begin:end].mean())
+        if marks[:, begin:end].any():
+            found[name] = float(rows[:, begin:end][marks[:, begin:end]].mean())
         begin = end
     return found
 

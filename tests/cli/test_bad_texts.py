@@ -77,6 +77,7 @@ TEXTS = [
 
 SETTINGS = [
     Bad("unknown level", _text("--level", "letters"), ("letters", "char")),
+    Bad("words of a script without blanks", train.on_file("a.txt", "หนังเรื่องนี้ดีมาก\n" * 30, "--level", "word"), ("part words", "--level char")),
     Bad("unknown documents", _text("--documents", "chapter"), ("chapter", "paragraph")),
     Bad("unknown cell", _text("--cell", "lsmt"), ('did you mean "lstm"',)),
     Bad("unknown preset", _text("--preset", "awd"), ("awd-lstm",)),
@@ -125,6 +126,14 @@ WRITING = [
     Bad("nothing to stop at", _write("--stop", ""), ("stop", "empty"), "lm"),
     Bad("beam with constraints", _write("--beam", "2", "--matching", "a+"), ("--beam", "--matching"), "lm"),
     Bad("beam with required strings", _write("--beam", "2", "--require", "a"), ("--beam", "--require"), "lm"),
+    Bad("beam with a temperature", _write("--beam", "2", "--temperature", "0.5", "--top-k", "3"), ("--beam", "draws nothing", "--temperature, --top-k"), "lm"),
+    Bad("beam with samples", _write("--beam", "2", "--samples", "3"), ("--beam", "--samples"), "lm"),
+    Bad("beam with scores", _write("--beam", "2", "--scores", "--stream"), ("--beam", "--stream, --scores"), "lm"),
+    Bad("beam with weights", _write("--beam", "2", "--weights", "int8"), ("--beam", "--weights"), "lm"),
+    Bad("a penalty without a beam", _write("--length-penalty", "1"), ("--length-penalty", "--beam"), "lm"),
+    Bad("a stream of JSON", _write("--stream", "--json"), ("--stream", "--json"), "lm"),
+    Bad("score: no such column", _after(lambda f: (f / "a.csv").write_text("x,y\n1,2\n"), "score", "run", "a.csv", "--text", "z"), ('"z"', "x, y"), "lm"),
+    Bad("evaluate: no such column", _after(lambda f: (f / "a.csv").write_text("x,y\n1,2\n"), "evaluate", "run", "a.csv", "--text", "z"), ('"z"', "x, y"), "lm"),
     Bad("tokeniser is gone", _after(lambda f: (f / "run" / "tokenizer.json").unlink(), "generate", "run"), ("tokenizer.json", "missing"), "lm"),
 ]  # fmt: skip
 
@@ -207,6 +216,25 @@ def test_odd_but_possible(elman, written: Path, words: list[str]) -> None:
     answer = elman("generate", written, *words)
     assert answer.code == 0, answer.err
     assert elman("generate", written, *words).out == answer.out
+
+
+def test_the_column_of_rows_can_be_named(elman, written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"one": "the cat", "two": "the dog ran"}\n' * 2)
+    for column, wanted in (("one", "the cat"), ("two", "the dog ran")):
+        scored = elman("score", written, path, "--text", column)
+        assert scored.code == 0 and wanted in scored.out, scored.err
+        found = elman("evaluate", written, path, "--text", column, "--json")
+        assert found.code == 0, found.err
+    assert '"characters": 24' in found.out
+    streamed = elman("generate", written, "--scores", "--stream", "--length", "5")
+    assert streamed.out == elman("generate", written, "--scores", "--length", "5").out
+
+
+def test_a_stop_is_shown_by_no_way_of_writing(elman, written: Path) -> None:
+    words = ("generate", written, "--length", "200", "--stop", "at")
+    shown = elman(*words).out
+    assert "at" not in shown and elman(*words, "--stream").out == shown
 
 
 def test_nul_bytes_are_characters(elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

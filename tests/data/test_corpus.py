@@ -13,6 +13,7 @@ import pytest
 
 from elman.data import TokeniserConfig, build_tokeniser
 from elman.data.corpus import Corpus, EncodedCorpus, Windows, encode_corpus
+from elman.data.passages import parts_of, text_files
 from elman.errors import DataError
 
 
@@ -114,3 +115,49 @@ def test_however_it_is_cut_the_text_is_the_same(
 def test_standard_input_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n"), encoding="utf-8"))
     assert _encoded(Path("-"))[1] == ["one\ntwo\n"]
+
+
+def test_which_files_of_a_folder_are_which_part(tmp_path: Path) -> None:
+    names = ["wiki.train.tokens", "wiki.dev.raw", "deep/test/a.txt", "contest.txt", "LICENSE",
+             "README.md", "SHA256SUMS", "licence.txt", "picture.png"]  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("text")
+    found = {part: [file.name for file in files] for part, files in parts_of(tmp_path).items()}
+    wanted = {"train": ["wiki.train.tokens"], "valid": ["wiki.dev.raw"], "test": ["a.txt"]}
+    assert found == {**wanted, "": ["contest.txt"]}
+    assert len(text_files(tmp_path)) == 4
+    (tmp_path / "wiki.train.tokens").unlink()
+    assert parts_of(tmp_path) == {}  # nothing to train on is no parted folder
+
+
+@pytest.mark.parametrize("level", ["char", "byte", "blank", "prose", "bpe"])
+@pytest.mark.parametrize("size", [1 << 20, 20])
+def test_the_text_before_a_place_is_measured_in_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, size: int
+) -> None:
+    """Against a text whose first half is encoded alone; unknown words and blanks count."""
+    monkeypatch.setattr("elman.data.corpus._PIECE", size)
+    text = "".join(f"word{k}  näher x\n" for k in range(30))
+    (tmp_path / "a.txt").write_text(text)
+    config = TokeniserConfig(level=level, lowercase=False, min_count=5)  # type: ignore[arg-type]
+    corpus = Corpus(str(tmp_path / "a.txt"), documents="line")
+    tokeniser = build_tokeniser([text], config)
+    made = encode_corpus(corpus, tokeniser)
+    edges = np.flatnonzero(made.ids == 0)
+    for line in (0, 1, 17, 29):
+        before = "".join(text.splitlines(keepends=True)[:line])
+        wanted = (len(before), len(before.encode()))
+        assert made.sizes_before(int(edges[line]), corpus, tokeniser) == wanted
+        inside = int(edges[line]) + 1 + len(tokeniser.encode(f"word{line}"))
+        found = made.sizes_before(inside, corpus, tokeniser)[0] - len(before)
+        assert len(f"word{line}") <= found <= len(f"word{line}") + 2
+    assert made.characters == len(text)
+
+
+def test_a_dialogue_counts_its_replies_alone(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    path.write_text('{"turns": ["hello there", "é"]}\n' * 2, encoding="utf-8")
+    made, _ = _encoded(path)
+    assert (made.characters, made.bytes) == (4, 6)
+    assert made.predicted == 5  # two replies of two characters, and the end

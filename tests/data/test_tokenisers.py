@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.data import TokeniserConfig, build_tokeniser, load_tokeniser
+from elman.data.pipelines import assemble, blank_model, trainer
 from elman.errors import MissingExtraError, RunError
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=80)
@@ -40,6 +43,39 @@ def test_characters_and_bytes_come_back(text: str) -> None:
     assert by_byte.encode(text) == [byte + 2 for byte in text.encode()] or _as_set(by_byte, text)
 
 
+@settings(deadline=None, max_examples=150)
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(3, 30))
+def test_the_table_of_characters_is_the_library(text: str, other: str, size: int) -> None:
+    """Lone surrogates, combining marks, unknown and reserved ones included."""
+    texts = [text or "a", "e\u0301 \u0300\u200d👩\r\n\0", "[no token] [unknown token]"]
+    tokeniser = built("char", texts, max_size=size)
+    for one in (text, other, "".join(texts), "\U0010ffff\ud800a", ""):
+        sound = one.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        wanted = tokeniser._tokenizer.encode(sound, add_special_tokens=False).ids
+        assert tokeniser.encode_batch([one]) == [wanted]
+        assert tokeniser.offset(one, 1) == min(1, len(one))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.text(max_size=30), max_size=5), st.integers(1, 3), st.integers(3, 12))
+def test_characters_are_learnt_as_the_library_learns_them(
+    texts: list[str], least: int, size: int
+) -> None:
+    config = TokeniserConfig(level="char", lowercase=False, min_count=least, max_size=size)
+    ours = build_tokeniser(texts, config)
+    learner = assemble(blank_model("char"), "char", config)
+    sound = [one.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for one in texts]
+    learner.train_from_iterator(sound, trainer("char", config))
+    theirs = assemble(learner.model, "char", config)
+    assert json.loads(ours._tokenizer.to_str()) == json.loads(theirs.to_str())
+
+
+def test_folded_characters_go_through_the_library() -> None:
+    tokeniser = built("char", ["aİ", "b"], lowercase=True)
+    assert tokeniser.encode("AB") == tokeniser.encode("ab")
+    assert tokeniser._characters is None
+
+
 def _as_set(tokeniser: Any, text: str) -> bool:
     # The numbers of bytes: one to one, whatever their order.
     return len(tokeniser.encode(text)) == len(text.encode())
@@ -60,6 +96,44 @@ def test_words_are_cut_as_glove_cuts_them() -> None:
     ]
     assert tokeniser.tokens("won’t") == ["wo", "n't"]
     assert tokeniser.tokens("cafe\u0301") == [unicodedata.normalize("NFC", "cafe\u0301")]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.one_of(st.sampled_from(" \n\t.,'\"-(é_3a"),
+                         st.characters(exclude_categories=("Cs", "Cn"))), max_size=40))  # fmt: skip
+def test_prose_comes_back(text: str) -> None:
+    tokeniser = built("prose", [text, "a"])
+    found = tokeniser.decode(tokeniser.encode(text))
+    assert found == text or found + " " == text  # a blank at the end is no piece
+
+
+def test_prose_is_cut_into_words_and_marks() -> None:
+    tokeniser = built("prose")
+    assert tokeniser.tokens('He said, "don\u2019t go"... world.\n  A (new) day, 3.5%') == [
+        *("He", "said", ", ", '"', "don\u2019t", "go", '"', "... ", "world", ".", "\n", "  ", "A"),
+        *(" (", "new", ") ", "day", ", ", "3", ".", "5", "%"),
+    ]
+    assert tokeniser.tokens("a b ") == ["a", "b"]  # what comes next is a word
+
+
+def test_chinese_prose(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = SimpleNamespace(cut=lambda text: re.findall(r"[\u4e00-\u9fff]{2}|[a-z]+|\s|.", text))
+    monkeypatch.setitem(sys.modules, "rjieba", cut)
+    text = "味道很好，iphone case也快□□\n"
+    tokeniser = built("zh-prose", [text])
+    assert tokeniser.tokens(text) == [
+        "味道",
+        "很好",
+        "，",
+        "iphone",
+        "case",
+        "也快",
+        "□",
+        "□",
+        "\n",
+    ]
+    assert tokeniser.decode(tokeniser.encode(text)) == text
+    assert tokeniser.offset(text, 4) == text.index("case")
 
 
 def test_options() -> None:
@@ -86,7 +160,7 @@ def test_reserved_names_in_a_text_are_text() -> None:
         assert min(numbers) > 1, level
 
 
-@pytest.mark.parametrize("level", ["word", "char", "byte", "bpe", "unigram", "zh-char"])
+@pytest.mark.parametrize("level", ["word", "prose", "char", "byte", "bpe", "unigram", "zh-char"])
 def test_saved_and_loaded(tmp_path: Path, level: str) -> None:
     tokeniser = built(level, SENTENCES * 10, max_size=300, lowercase=True)
     tokeniser.save(tmp_path)

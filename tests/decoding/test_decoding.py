@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -51,14 +51,31 @@ def test_filters_against_their_definitions(
     if top_k and top_k < len(p):
         least = sorted(p.values(), reverse=True)[top_k - 1]
         p = {k: v for k, v in p.items() if v >= least * (1 - 1e-12)}
-    total = sum(p.values())
+    total = math.fsum(p.values())
     p = {k: v / total for k, v in p.items()}
-    assert math.isclose(float(got.sum()), 1, rel_tol=1e-9)
-    # Each filter keeps the best and drops only what is worse than all it keeps.
+    nucleus = _smallest_set(p, top_p)
+    # Of the nucleus, what has a share of the best one's probability; the best is always in it.
+    best = max(p.values())
+    wanted = {k for k in nucleus if p[k] >= min_p * best}
+    assume(not any(math.isclose(p[k], min_p * best, rel_tol=1e-9) for k in nucleus))
     kept = {k for k in range(len(scores)) if got[k] > 0}
-    assert max(p, key=lambda k: (p[k], -k)) in kept or len(kept) >= 1
-    dropped = [p[k] for k in p if k not in kept]
-    assert not dropped or max(dropped) <= min(p[k] for k in kept) + 1e-12
+    assert sorted(p[k] for k in kept) == pytest.approx(sorted(p[k] for k in wanted))
+    assert all(p[k] > 0 for k in kept)
+    total = math.fsum(p[k] for k in kept)
+    for k in kept:
+        assert got[k] == pytest.approx(p[k] / total, rel=1e-9)
+
+
+def _smallest_set(p: dict[int, float], least: float) -> set[int]:
+    """Of all sets that have the probability `least`, one of the fewest and the most probable."""
+    sets = [set(some) for n in range(1, len(p) + 1) for some in itertools.combinations(p, n)]
+    sums = [math.fsum(p[k] for k in some) for some in sets]
+    assume(least == 1 or not any(math.isclose(total, least, rel_tol=1e-9) for total in sums))
+    if least == 1:
+        return set(p)
+    there = [(len(some), -total, some) for some, total in zip(sets, sums, strict=True)
+             if total >= least]  # fmt: skip
+    return min(there, key=lambda one: one[:2])[2]
 
 
 def test_top_p_is_the_smallest_set() -> None:
@@ -181,6 +198,43 @@ def test_required_strings_come_where_they_are_likely_and_in_time() -> None:
         Required({"ab": [1, 2], "c": [2]}, 2)
     with pytest.raises(ConfigError, match="empty"):
         Required({"": []}, 2)
+
+
+_LETTERS = st.lists(st.text("ab\n", max_size=3), max_size=12)
+_VERSES = st.lists(st.text("春夏，。\n", max_size=3), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("rules", "pieces"),
+    [
+        ((LineStarts("aab"),), _LETTERS),
+        ((LineStarts(["ab", "b"]), Forbidden(("aba", "bb"))), _LETTERS),
+        ((LineStarts(["ab", "b"], r"[b\n]"),), _LETTERS),
+        ((LineStarts(["a", ""]), Forbidden(())), _LETTERS),
+        ((acrostic("春夏春"),), _VERSES),
+        ((Matching("(a|b\n)*"), Forbidden(("a", "bb"))), _LETTERS),
+    ],
+)
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_rules_on_the_end_of_a_text_are_those_on_all_of_it(
+    rules: tuple[Any, ...], pieces: Any, data: Any
+) -> None:
+    whole, text = Constraints(rules), ""
+    following = whole.following()
+    for piece in data.draw(pieces):
+        assert following.allows(piece) == whole.allows(text, piece)
+        if whole.allows(text, piece):
+            following.add(piece)
+            text += piece
+            assert following.finished() == whole.finished(text)
+
+
+def test_a_string_that_is_there_is_known_when_only_the_end_is_shown() -> None:
+    required = Required({"ab": [1, 2], "c": [2]}, 13)
+    assert _forced(required, "xab", 10, 1e-6) is None
+    assert _forced(required, "bx", 9, 1e-6) is None and required.missing("bx")
+    assert _forced(required, "xc", 8, 0.99) is None and not required.missing("xx")
 
 
 def test_constraints() -> None:

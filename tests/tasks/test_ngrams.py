@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.tasks.ngrams import NGrams, Smoothing, choose
+from elman.tasks.ngrams import Counts, NGrams, Smoothing, choose
 
 V = 4
 
@@ -83,3 +83,51 @@ def test_the_best_on_the_validation_part_is_chosen() -> None:
     found = choose(period, period[:40], V)
     assert found.valid == min(found.tried.values())
     assert found.valid < 0.2
+
+
+@pytest.mark.parametrize("smoothing", ["kneser-ney", "witten-bell"])
+@pytest.mark.parametrize("boundary", [None, 0])
+def test_counts_that_are_shared_are_those_of_each_model_alone(
+    smoothing: Smoothing, boundary: int | None
+) -> None:
+    random = np.random.default_rng(5)
+    train, text = random.integers(0, V, 400), random.integers(0, V, 80)
+    counts = Counts(train, V, boundary)
+    for order in (3, 1, 5, 2):  # in any order
+        shared = NGrams(counts, V, order, smoothing)
+        alone = NGrams(train, V, order, smoothing, boundary)
+        np.testing.assert_array_equal(shared.probabilities(text), alone.probabilities(text))
+        for name, array in alone.arrays().items():
+            np.testing.assert_array_equal(shared.arrays()[name], array)
+
+
+def test_the_choice_is_that_among_models_made_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(6)
+    train, valid = np.repeat(random.integers(0, V, 300), 2), random.integers(0, V, 90)
+    alone = {
+        f"{order}-gram, {smoothing}": NGrams(train, V, order, smoothing).cross_entropy(valid)
+        for smoothing in ("kneser-ney", "witten-bell")
+        for order in range(2, 9)
+    }
+    calls: list[int] = []
+    unique = np.unique
+    monkeypatch.setattr(np, "unique", lambda *a, **o: calls.append(1) or unique(*a, **o))
+    found = choose(train, valid, V)
+    assert len(calls) <= 8  # each length once
+    assert found.tried == {name: alone[name] for name in found.tried}
+    assert found.valid == min(found.tried.values()) == found.model.cross_entropy(valid)
+
+
+@pytest.mark.parametrize("smoothing", ["kneser-ney", "witten-bell"])
+def test_no_context_reaches_into_the_document_before(smoothing: Smoothing) -> None:
+    """As the network's state begins anew: a document's probabilities are those of it alone."""
+    random = np.random.default_rng(7)
+    documents = [np.array([0, *random.integers(1, V, 9)]) for _ in range(40)]
+    model = NGrams(np.concatenate(documents), V, 4, smoothing, boundary=0)
+    read = model.probabilities(np.concatenate([documents[0], documents[1]]))
+    alone = model.probabilities(documents[1])
+    np.testing.assert_array_equal(read[11:], alone[1:])
+    text = documents[3]
+    again = NGrams.restored(model.arrays(), V, smoothing)
+    assert again.order == 4 and again.boundary == 0
+    np.testing.assert_array_equal(again.probabilities(text), model.probabilities(text))
