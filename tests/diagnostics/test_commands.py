@@ -82,6 +82,6 @@ def test_words_are_quoted(monkeypatch: pytest.MonkeyPatch, program: str) -> None
 
 
 def test_a_script_is_no_command_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/home/me/fit.py", "--token", "secret words"])
+    monkeypatch.setattr(sys, "argv", ["/scripts/fit.py", "--token", "secret words"])
     assert command() == ""
     assert shlex.split(run.environment()["command"]) == ["fit.py", "--token", "secret words"]

@@ -11,11 +11,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman.cells import find
 from elman.data import stratified_split
 from elman.tasks import Classifier
-from elman.tasks.classify_training import ClassifierTraining, network_scores
+from elman.tasks.building import built
+from elman.tasks.classify_config import ClassifyConfig
+from elman.tasks.classify_training import ClassifierTraining, network_scores, settled
 from elman.tasks.held_out import LEARNT, owners_of
+from elman.tasks.network import TextClassifier
 from elman.tasks.preparation import Prepared, prepare
+
+Made = tuple[ClassifyConfig, Prepared]
 
 
 @given(
@@ -37,25 +43,30 @@ def test_shares_lie_side_by_side(labels: list[str], share: float, networks: int,
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[Classifier, Prepared]:
+def made(tmp_path: Path) -> Made:
     path = tmp_path / "rows.csv"
     with path.open("w", newline="") as file:
         rows = [[f"word{k % 7} word{k % 3}", "ab"[k % 2]] for k in range(60)]
         csv.writer(file).writerows([["text", "label"], *rows])
     few = {"model.members": 3, "model.embedding": 4, "model.dropout": 0.0}
-    task = Classifier(hidden=4, epochs=1, config=few)
-    made = prepare(task.config, path, None, None, lambda message: None)
-    task._settle(made, None)
-    return task, made
+    config = Classifier(hidden=4, epochs=1, config=few).config
+    made = prepare(config, path, None, None, lambda message: None)
+    return settled(config, len(made.train), made.tokeniser.level), made
 
 
-def test_what_a_network_leaves_out_gives_it_no_gradient(made: tuple[Classifier, Prepared]) -> None:
-    task, parts = made
+def _network(config: ClassifyConfig, parts: Prepared) -> TextClassifier:
+    return built(config, find(config.model.cell), parts, lambda message: None).network
+
+
+def test_what_a_network_leaves_out_gives_it_no_gradient(
+    made: Made,
+) -> None:
+    config, parts = made
     assert parts.owners is not None
     assert parts.own is not None
-    network = task._build(parts, lambda message: None).network
+    network = _network(config, parts)
     training = ClassifierTraining(
-        network, parts.numbers_train, parts.numbers_valid, None, task.config,
+        network, parts.numbers_train, parts.numbers_valid, None, config,
         (parts.owners, parts.own),
     )  # fmt: skip
     for batch in (training.batches(1)[k] for k in range(len(training.batches(1)))):
@@ -69,24 +80,24 @@ def test_what_a_network_leaves_out_gives_it_no_gradient(made: tuple[Classifier, 
                 assert learns == (parts.owners[row] != member)
 
 
-def test_validation_asks_the_owner_alone(made: tuple[Classifier, Prepared]) -> None:
-    task, parts = made
+def test_validation_asks_the_owner_alone(made: Made) -> None:
+    config, parts = made
     assert parts.own is not None
-    network = task._build(parts, lambda message: None).network
-    found = network_scores(network, parts.numbers_valid, task.config.data, parts.own)
+    network = _network(config, parts)
+    found = network_scores(network, parts.numbers_valid, config.data, parts.own)
     together = np.zeros_like(found)
     for member in range(3):
-        alone = Classifier(config=task.config)._build(parts, lambda message: None).network
+        alone = _network(config, parts)
         alone.members = torch.nn.ModuleList([network.members[member]])
-        scores = network_scores(alone, parts.numbers_valid, task.config.data)
+        scores = network_scores(alone, parts.numbers_valid, config.data)
         rows = parts.own == member
         np.testing.assert_allclose(found[rows], scores[rows], atol=1e-6)
         together += scores / 3
-    every = network_scores(network, parts.numbers_valid, task.config.data)
+    every = network_scores(network, parts.numbers_valid, config.data)
     np.testing.assert_allclose(every, together, atol=1e-6)
 
 
-def test_a_floor_scores_what_it_has_not_learnt(made: tuple[Classifier, Prepared]) -> None:
+def test_a_floor_scores_what_it_has_not_learnt(made: Made) -> None:
     _, parts = made
     assert parts.owners is not None
     assert parts.own is not None
