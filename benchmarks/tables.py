@@ -1,6 +1,6 @@
 """The tables of the README, from what the benchmarks have kept in `results/`.
 
-    python benchmarks/tables.py
+    python benchmarks/tables.py [--chinese]
 
 Of each case the newest figures count, those with memory that is kept ("fair") where there are both.
 """
@@ -8,6 +8,8 @@ Of each case the newest figures count, those with memory that is kept ("fair") w
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -36,11 +38,41 @@ SETS = {"imdb": "IMDB", "trec": "TREC, 6 classes", "trec50": "TREC, 50 classes"}
 SETS |= {"snips": "Snips intents", "waimai": "waimai (Chinese)"}
 
 
+CHINESE = {
+    "layer": "网络层", "beside": "对照", "forward": "前向", "forward and backward": "前向加反向",
+    "set": "数据集", "floor": "基线", "minutes": "分钟", "seeds": "种子数",
+    CELLS: "自己写的单元", SCANS: "minGRU、RG-LRU，4096 步",
+    "a loop in torch": "torch 循环", "a parallel scan in torch": "torch 并行扫描",
+    "torch.compile of a loop": "torch.compile 编译的循环",
+    "torch.nn on a PackedSequence": "torch.nn（PackedSequence）",
+    "torch.nn in float32": "torch.nn（float32）", "torch.nn in bfloat16": "torch.nn（bfloat16）",
+    "torch.nn.LSTM or GRU": "torch.nn.LSTM 或 GRU",
+    "torch.nn.LSTMCell or GRUCell": "torch.nn.LSTMCell 或 GRUCell",
+    "TREC, 6 classes": "TREC，6 类", "TREC, 50 classes": "TREC，50 类",
+    "Snips intents": "Snips 意图", "waimai (Chinese)": "外卖评论",
+}  # fmt: skip
+PIECES = {", padded": "，等长", ", ragged": "，长短不一", ", one step of one row": "，单行单步"}
+PIECES |= {", 8 bits": "，8 位", ", in bfloat16": "，bfloat16"}
+
+
 def main() -> None:
     """Prints both tables."""
-    print(speeds(RESULTS / "cpu.jsonl"))
-    print()
-    print(accuracies(RESULTS / "classification.jsonl"))
+    found = speeds(RESULTS / "cpu.jsonl"), accuracies(RESULTS / "classification.jsonl")
+    print("\n\n".join(map(chinese, found) if "--chinese" in sys.argv else found))
+
+
+def chinese(text: str) -> str:
+    """A table in Chinese."""
+    return "\n".join(
+        "| " + " | ".join(map(_said, line.strip("| ").split(" | "))) + " |"
+        for line in text.replace("|  |", "| . |").splitlines()
+    ).replace("| . |", "|  |")
+
+
+def _said(cell: str) -> str:
+    for piece, said in PIECES.items():
+        cell = cell.replace(piece, said)
+    return re.sub(r"^(\S+) \((\S+) to (\S+)\)$", r"\1（\2 至 \3）", CHINESE.get(cell, cell))
 
 
 def speeds(path: Path) -> str:

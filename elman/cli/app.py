@@ -96,7 +96,7 @@ def _call(words: list[str]) -> int:
     if "overrides" in ignored:
         bound.arguments["overrides"] = overrides
     if overrides:
-        _check_overrides(words[0], overrides, "overrides" in ignored)
+        _check_overrides(words[0] if words else "", overrides, "overrides" in ignored)
     result = command(*bound.args, **bound.kwargs)
     return result if isinstance(result, int) else 0
 

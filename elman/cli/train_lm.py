@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 import elman
 from elman.cli.options import NONE, TrainOptions
-from elman.cli.output import duration, number, show, show_json, table
+from elman.cli.output import duration, number, show, table
 from elman.cli.progress import watching
+from elman.cli.train import finish
 
 MEASURES = {
     "nats": "nats a token",
@@ -39,7 +41,7 @@ def lm(
         str | None, Parameter(help="A run to go on from: its tokeniser, sizes and weights.")
     ] = None,
     preset: Annotated[
-        str, Parameter(help="A recipe: default, char, awd-lstm, deep.", show_default=True)
+        str, Parameter(help="A recipe: default, char, word, awd-lstm, deep.", show_default=True)
     ] = "default",
     text: Annotated[str | None, Parameter(help="The column of the text, of rows.")] = None,
     documents: Annotated[
@@ -64,17 +66,18 @@ def lm(
         result = task.fit(
             data, valid=valid, test=test, out=folder, resume=options.resume, on_event=on_event
         )
-    report = elman.diagnostics.write_report(folder)
-    if options.json:
-        show_json(dict(result.document))
-        return
-    show_text_measures(result.evaluation)
-    run = shlex.quote(str(folder))
-    show()
-    show(f"run     {folder}  ({duration(result.document['seconds'])})")
-    show(f"report  {report}")
-    show(f"next    elman generate {run} --prompt 'your text' --stream")
-    show(f"        elman evaluate {run} other.txt")
+
+    def show_result(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
+        show_text_measures(result.evaluation)
+        run = shlex.quote(str(folder))
+        show()
+        show(f"run     {folder}  ({duration(document['seconds'])})")
+        if report:
+            show(f"report  {report}")
+        show(f"next    elman generate {run} --prompt 'your text' --stream")
+        show(f"        elman evaluate {run} other.txt")
+
+    finish(dict(result.document), folder, json=options.json, show_result=show_result)
 
 
 def show_text_measures(evaluation: Any) -> None:
@@ -87,4 +90,8 @@ def show_text_measures(evaluation: Any) -> None:
     facts = evaluation.facts
     show(table(rows, head=[f"{facts['split']}, {facts['tokens']:,} tokens", "model", "floor"]))
     show(f"Context: {facts['context']}.")
+    if "fresh" in facts:
+        fresh = facts["fresh"]
+        show(f"Windows of {fresh['window']} tokens, each from a fresh start: "
+             f"{number(fresh['nats'])} nats a token.")  # fmt: skip
     show(evaluation.sentence)

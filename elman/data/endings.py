@@ -36,9 +36,19 @@ def is_table_name(path: str | os.PathLike[str]) -> bool:
 
 
 def looks_like_a_path(text: str) -> bool:
-    """Whether a word is likelier the name of a file than a text: no blanks, an ending or a `/`."""
+    """Whether a word is likelier the name of a file than a text.
+
+    It has no blanks, and a file's ending or a folder before its `/`: "10/10" is a text.
+    """
     if not 0 < len(text) <= _LONGEST or any(char.isspace() or char == "\0" for char in text):
         return False
     known = (*TABLE_ENDINGS, *LINE_ENDINGS, *PAGE_ENDINGS, *PACKED_ENDINGS)
     named = any(text.lower().endswith(ending) for ending in known)
-    return named or "/" in text or os.sep in text
+    return named or ("/" in text and _is_folder(os.path.dirname(text)))  # noqa: PTH120
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # too long for a name
+        return False

@@ -166,9 +166,9 @@ class TextTokeniser:
         place = found.offsets[number][0]
         if self._cut is None:
             return place
-        # Blanks stand between the words of `ready` that the text does not have.
-        letters = [k for k, char in enumerate(text) if not char.isspace()]
-        return letters[sum(not char.isspace() for char in ready[:place])]
+        # Between the words of `ready` stand blanks that the text has not; line ends are words.
+        kept = [k for k, char in enumerate(text) if char == "\n" or not char.isspace()]
+        return kept[sum(char == "\n" or not char.isspace() for char in ready[:place])]
 
     def _encoded(
         self, texts: Sequence[str], encode: Callable[..., list[Any]]

@@ -28,7 +28,7 @@ from elman.nn.dropout import SharedDropout
 from elman.nn.norm import Norm
 from elman.nn.pooling import real_steps
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import Lengths, open_batch
+from elman.nn.sequences import Lengths, open_batch, read_lengths
 from elman.nn.streams import check_one_input
 from elman.nn.traced_batch import TracedBatch
 
@@ -243,6 +243,8 @@ class Deep(nn.Module):
             y, state = self._run(traced.data, begin, traced.lengths, marks)
             return traced.restore(y), _without_rows(state, traced.unbatched)
         if self._is_plain(x, mask) and isinstance(lengths, Tensor | None):
+            if lengths is not None:
+                read_lengths(lengths, *x.shape[:2])
             return self._run(x, state, lengths, resets)
         batch = open_batch(x, features=self.input_size, **form)
         layout, time = batch.layout, max(batch.layout.steps, 1)

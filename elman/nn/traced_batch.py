@@ -44,9 +44,11 @@ class TracedBatch:
         self.unbatched, self._batch_first = x.dim() == 2, batch_first
         self._frame = tuple(x.shape[:-1])
         self._order: Tensor | None = None
-        self.lengths = None if lengths is None else _read_lengths(lengths, self._rows(x))
+        self.lengths: Tensor | None = None
+        if lengths is not None:
+            self.lengths = _read_lengths(lengths, self._rows(x)).to(x.device)
         if mask is not None:
-            real = self.pack(mask, "a mask", features=False).bool()
+            real = self.pack(mask.to(x.device), "a mask", features=False).bool()
             self.lengths = real.sum(dim=0)
             self._order = torch.argsort(real.to(torch.uint8), dim=0, descending=True, stable=True)
         data = self.pack(x, "the input")

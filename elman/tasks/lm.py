@@ -79,7 +79,7 @@ class LanguageModel:
         name = cell.name if isinstance(cell, Cell) else cell
         level = common.get("level")
         common["level"] = LEVELS.get(level, level) if level else None
-        self._asked = config, {**common, "cell": name}
+        self._asked, self._preset = (config, {**common, "cell": name}), preset
         self.config = self._settings(preset)
         self._cell = cell if isinstance(cell, Cell) else None
         self._fitted: FittedText | None = None
@@ -110,6 +110,7 @@ class LanguageModel:
                 training failed or was interrupted.
         """
         begun = time.perf_counter()
+        self.config = self._settings(self._preset)
         folder = self._open(out, resume)
         part = own_part(folder if resume else None, self.config, valid)
         if valid is None and part != LmConfig().valid:

@@ -18,6 +18,10 @@ from elman.tasks.lm_training import TokenBatch, predicted, token_losses
 from elman.tasks.ngrams import NGrams
 
 Losses = NDArray[np.floating[Any]]
+FRESH = 256
+"""Tokens of the windows that begin without a context."""
+_MOST_WINDOWS = 4096
+_ROWS = 256  # windows that are read side by side
 CARRIED = "state carried through the whole text"
 DYNAMIC = "state carried and weights adapted on the way (dynamic evaluation)"
 
@@ -29,7 +33,8 @@ class LmEvaluation:
     Attributes:
         metrics: nats (a token), perplexity, bits_per_token, nats_per_character,
             bits_per_character, bits_per_byte.
-        facts: tokens, characters, bytes, unknown, documents, context, split.
+        facts: tokens, characters, bytes, unknown, documents, context, split, and as `fresh` the
+            nats a token in windows that each begin without a context.
         floor: name and metrics of the n-gram model on the same text.
         by_position: mean nats of the tokens at positions 1, 2-3, 4-7, ... after a fresh start.
     """
@@ -94,34 +99,56 @@ def measured(
         name, model = floor
         found = predicted(-np.log(model.probabilities(corpus.ids))[1:], corpus)
         beside = {"name": name, "metrics": metrics_of(found, corpus)}
-    positions = {} if dynamic else position_losses(network, corpus)
+    positions: dict[str, float] = {}
+    if not dynamic:
+        fresh, marks = fresh_losses(network, corpus)
+        positions = position_losses(fresh, marks)
+        if marks.any():
+            facts["fresh"] = {"window": FRESH, "nats": float(fresh[marks].mean())}
     return LmEvaluation(metrics_of(losses, corpus), facts, beside, positions)
 
 
-def position_losses(
-    network: LanguageNetwork, corpus: EncodedCorpus, *, length: int = 256
-) -> dict[str, float]:
+@torch.no_grad()
+def fresh_losses(
+    network: LanguageNetwork, corpus: EncodedCorpus, length: int = FRESH
+) -> tuple[Losses, NDArray[np.bool_]]:
+    """Nats in windows that each begin without a context, `(windows, length)`, and which count.
+
+    The windows lie side by side; of a text that has more than 4096 they are spread evenly. In a
+    dialogue the replies count.
+    """
+    count = min((len(corpus) - 1) // length, _MOST_WINDOWS)
+    if count == 0:
+        return np.zeros((0, length)), np.zeros((0, length), bool)
+    training = network.training
+    network.eval()
+    device = next(network.parameters()).device
+    whole = Windows(corpus, count, length)[0]
+    found: list[Losses] = []
+    for begin in range(0, count, _ROWS):
+        batch = TokenBatch.of(whole.of_streams(begin, min(begin + _ROWS, count)))
+        resets = None if batch.resets is None else batch.resets.to(device)
+        features, _, _ = network.features(batch.inputs.to(device), None, resets)
+        found.append(network.losses(features, batch.targets.to(device)).cpu().numpy())
+    network.train(training)
+    losses = np.concatenate(found, axis=1).T
+    marks = np.ones(losses.shape, bool) if whole.counted is None else whole.counted.T
+    return losses, marks
+
+
+def position_losses(losses: Losses, marks: NDArray[np.bool_]) -> dict[str, float]:
     """Mean nats at each distance from a fresh start: how much of the context is used.
 
-    The text is cut into windows of `length` that all begin with the initial state; in a dialogue
-    the replies count.
+    Args:
+        losses, marks: of `fresh_losses`.
     """
-    count = (len(corpus) - 1) // length
-    if count < 4:
-        return {}
-    streams = min(count, 256)
-    losses = token_losses(network, corpus, window=length, streams=streams)
-    rows = losses.reshape(streams, -1)
-    marks = np.ones(rows.shape, bool)
-    if corpus.counted is not None:
-        marks = corpus.counted[1:][: len(losses)].reshape(rows.shape)
     found: dict[str, float] = {}
-    begin = 0
-    while begin < min(length, rows.shape[1]):
-        end = min(2 * begin + 1, length, rows.shape[1])
+    begin, length = 0, losses.shape[1]
+    while begin < length:
+        end = min(2 * begin + 1, length)
         name = str(begin + 1) if end == begin + 1 else f"{begin + 1}-{end}"
         if marks[:, begin:end].any():
-            found[name] = float(rows[:, begin:end][marks[:, begin:end]].mean())
+            found[name] = float(losses[:, begin:end][marks[:, begin:end]].mean())
         begin = end
     return found
 

@@ -21,12 +21,14 @@ import numpy as np
 
 from elman.data import Tokeniser, TokeniserConfig, build_tokeniser, load_tokeniser
 from elman.data.corpus import Corpus, encode_corpus
+from elman.data.passages import parts_of
 from elman.data.tokenisers import choose_level
-from elman.errors import ConfigError, DataError
+from elman.errors import ConfigError, DataError, RunError
 from elman.files import read_json, write_json, write_text
 from elman.tasks import run
 from elman.tasks.classify_config import ClassifyConfig, ModelConfig
 from elman.tasks.lm import LanguageModel, OnEvent
+from elman.tasks.lm_config import MANY
 from elman.tasks.lm_preparation import PREPARED
 from elman.training import Event, notes_to
 
@@ -37,10 +39,9 @@ SHARES = (0.4, 0.12)
 stage, it has both."""
 _LEAST = 0.2  # of the minutes that the classifier has, however long the language model took
 _PASSES = (2, 2)  # over each, at most, where no budget is given
-_TUNING_RATE = 1e-3  # a quarter of the recipe's: what was learnt is to be kept
+_TUNING_RATE = 1e-3  # a third or a quarter of the recipe's: what was learnt is to be kept
 _MOST_VALID = 60_000  # tokens that validate: they are read three more times when a stage ends
 _SAMPLED = 8000  # pieces from which on a sampled softmax is worth its draws
-_TIED = 1000  # pieces from which on embedding and softmax share their matrix
 _A_MINUTE = 1_000_000  # tokens that two cores train
 _MANY_PASSES = 8  # over a text, from which on it is learnt by heart without strong dropouts
 _LETTERS, _TEXTS = 2_000_000, 20_000  # by which "auto" decides
@@ -211,7 +212,9 @@ class _Plan:
         model = {name: getattr(self.config.model, name) for name in _CARRIED}
         model = {name: value for name, value in model.items() if value != getattr(_PLAIN, name)}
         model |= {"start": start, "layer_dropout": dropout, "output_dropout": dropout}
-        if tokeniser.size >= _TIED:
+        model["input_dropout"] = dropout
+        model["embedding_dropout"] = 0.0 if often < _MANY_PASSES else 0.1
+        if tokeniser.size >= MANY:
             model |= {"tied": True, "embedding": self.config.model.embedding}
         if tokeniser.size >= _SAMPLED:
             model["softmax"] = "sampled"
@@ -232,13 +235,20 @@ class _Plan:
     def _tokeniser(self) -> Tokeniser:
         """The tokeniser of both texts, which the first stage finds in its folder."""
         place = self.base / GENERAL
-        if (place / PREPARED).exists():
-            return load_tokeniser(place)
         corpus = Corpus(str(self.own), documents="paragraph") if self.alone else self.corpus
+        fingerprint = encode_corpus(corpus, _Uncut()).fingerprint
+        if (place / PREPARED).exists():
+            if read_json(place / PREPARED).get("text") != fingerprint:
+                raise RunError(
+                    "the language model in it was begun with another text.",
+                    where=str(self.base),
+                    hint="Give the same text, or begin a new run with another --out.",
+                )
+            return load_tokeniser(place)
         texts = corpus.texts() if self.alone else chain(self.lines, corpus.texts())
         tokeniser = build_tokeniser(texts, self.tokeniser_config)
         tokeniser.save(place)
-        write_json(place / PREPARED, {"text": encode_corpus(corpus, _Uncut()).fingerprint})
+        write_json(place / PREPARED, {"text": fingerprint})
         return tokeniser
 
 
@@ -307,13 +317,16 @@ def _corpus(text: str, column: str | None, base: Path) -> Corpus:
         if not kept.exists():
             write_text(kept, "".join(passage.text for passage in Corpus(text)))
         return Corpus(str(kept))
-    named = Corpus(text, column)
+    # Of a folder that is parted the language model reads the training part, and so does its
+    # tokeniser.
+    files = tuple(parts_of(Path(text)).get("train", ())) if Path(text).is_dir() else ()
+    named = Corpus(text, column, files=files)
     if column is None:
         return named
     try:
         next(iter(named))
     except DataError:  # the column of the task's file, which this one need not have
-        return Corpus(text)
+        return Corpus(text, files=files)
     return named
 
 

@@ -56,6 +56,7 @@ def test_every_verb_has_help_and_json(elman, path: tuple[str, ...]) -> None:
         (["train", "classify", "x.csv", "--model.hidden", "--json"], "needs a value"),
         (["evaluate", "run", "x.csv", "--model.hidden", "3"], "only `train`"),
         (["doctor", "--data.encoding", "utf-8"], "only `train`"),
+        (["--data.text", "review"], "only `train`"),
         (["predict"], "RUN"),
         (["data"], "list, path, fetch"),
         (["data", "fecth", "imdb"], 'Did you mean "fetch"?'),

@@ -145,6 +145,7 @@ def test_a_file_that_is_not_there_is_no_text(
     elman, titled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     write_titles(tmp_path / "films.csv")
     answer = elman("predict", titled, name)
     assert answer.code == 1 and answer.out == ""
@@ -165,6 +166,10 @@ def test_texts_stay_texts(elman, titled: Path) -> None:
         "good",
         "I read films.csv",
         "either / or",
+        "10/10",
+        "and/or",
+        "价格/味道都不错",
+        "https://example.org/a",
         "3.5",
         "x/" * 3000,
         "a/b\0",

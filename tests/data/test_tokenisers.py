@@ -133,7 +133,9 @@ def test_chinese_prose(monkeypatch: pytest.MonkeyPatch) -> None:
         "\n",
     ]
     assert tokeniser.decode(tokeniser.encode(text)) == text
-    assert tokeniser.offset(text, 4) == text.index("case")
+    places = [0, 2, 4, 5, 12, 16, 18, 19, 20, 21]
+    assert [tokeniser.offset(text, number) for number in range(10)] == places
+    assert tokeniser.offset("你好\n", 1) == 2
 
 
 def test_options() -> None:

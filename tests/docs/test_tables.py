@@ -6,14 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readme_shows_what_was_measured() -> None:
+@pytest.mark.parametrize(("name", "options"), [("README.md", []), ("README.zh.md", ["--chinese"])])
+def test_the_readme_shows_what_was_measured(name: str, options: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "tables.py"],
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-X", "utf8", ROOT / "benchmarks" / "tables.py", *options],
+        capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / name).read_text(encoding="utf-8")
     for table in done.stdout.strip().split("\n\n"):
         assert table in readme, "print them with: python benchmarks/tables.py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from elman.decoding import Forbidden, LineStarts, Matching
 from elman.diagnostics import write_report
 from elman.errors import ConfigError, DataError
 from elman.tasks.lm_config import LmConfig
-from elman.tasks.lm_measurement import dynamic_losses, position_losses
+from elman.tasks.lm_measurement import dynamic_losses, fresh_losses, position_losses
 from elman.tasks.lm_network import LanguageNetwork
 from elman.tasks.lm_preparation import prepare_text
 from elman.tasks.lm_training import LanguageTraining, TokenBatch, token_losses
@@ -134,8 +135,15 @@ def test_dynamic_evaluation_learns_and_leaves_the_model_alone() -> None:
 
 
 def test_losses_by_position() -> None:
-    found = position_losses(network(), corpus(2000), length=16)
-    assert list(found) == ["1", "2-3", "4-7", "8-15", "16"]
+    model, text = network(), corpus(2000)
+    losses, marks = fresh_losses(model, text, 16)
+    assert losses.shape == (124, 16) and marks.all() and model.training
+    model.eval()
+    for k in (0, 7, 123):
+        alone = replace(text, ids=text.ids[16 * k : 16 * k + 17])
+        np.testing.assert_allclose(losses[k], token_losses(model, alone), rtol=1e-5)
+    assert list(position_losses(losses, marks)) == ["1", "2-3", "4-7", "8-15", "16"]
+    assert not position_losses(*fresh_losses(model, corpus(10), 16))
 
 
 def test_a_long_text_validates_and_counts_a_part(
@@ -350,3 +358,14 @@ def test_the_recipe_follows_the_kinds_of_tokens(tmp_path: Path) -> None:
     asked = LanguageModel("char", {**small, "batch.tbptt": 32})
     asked.fit(many)
     assert (asked.config.preset, asked.config.batch.tbptt) == ("char", 32)
+
+
+def test_each_fit_begins_with_what_was_asked_for(tmp_path: Path) -> None:
+    many, few = tmp_path / "many.txt", tmp_path / "few.txt"
+    many.write_text(" ".join(f"word{number}" for number in range(1200)) * 3, encoding="utf-8")
+    few.write_text(TEXT, encoding="utf-8")
+    settings = {"model.hidden": 4, "floor.measure": False, "training.epochs": 1}
+    model = LanguageModel(config=settings | {"data.tokeniser.level": "blank"})
+    model.fit(many)
+    model.fit(few)
+    assert model.config.preset == "default" and model.config.batch.tbptt == 128

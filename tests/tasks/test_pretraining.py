@@ -10,9 +10,10 @@ import pytest
 
 from elman import Classifier, LanguageModel, load
 from elman.data import load_tokeniser
-from elman.errors import ConfigError
+from elman.errors import ConfigError, RunError
 from elman.tasks import pretraining, run
 from elman.tasks.classify_config import configured
+from elman.training import Event, Validated
 
 TINY: dict[str, Any] = {"floor.measure": False, "model.hidden": 8, "model.embedding": 6,
                         "training.epochs": 1}  # fmt: skip
@@ -121,7 +122,7 @@ def test_chinese_is_read_by_character(folder: Path) -> None:
 
 def test_many_words_are_sampled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "_SAMPLED", 20)
-    monkeypatch.setattr(pretraining, "_TIED", 20)
+    monkeypatch.setattr(pretraining, "MANY", 20)
     task = Classifier(pretrain=str(folder / "wide.txt"), config=TINY)
     task.fit(folder / "rows.csv", out=folder / "run")
     found = settings(folder / "run" / "language")["model"]
@@ -144,3 +145,44 @@ def test_without_a_run_nothing_stays(folder: Path, monkeypatch: pytest.MonkeyPat
     assert Path(place).exists()
     remove(place, ignore_errors=True)
     assert not Path(place).exists()
+
+
+def test_of_a_parted_folder_the_training_part_is_read(folder: Path) -> None:
+    parts = folder / "parts"
+    parts.mkdir()
+    (folder / "wide.txt").rename(parts / "wide.train.txt")
+    for name in ("valid", "test"):
+        (parts / f"wide.{name}.txt").write_text(f"only the {name} part says {name}ity\n" * 40)
+    task = Classifier(pretrain=str(parts), config=TINY)
+    task.fit(folder / "rows.csv", out=folder / "run")
+    known = load_tokeniser(folder / "run" / "language").vocabulary
+    assert "kings" in known and "testity" not in known
+
+
+def test_few_passes_drop_little(folder: Path) -> None:
+    task = Classifier(pretrain=str(folder / "wide.txt"), config=TINY)
+    task.fit(folder / "rows.csv", out=folder / "run")
+    model = settings(folder / "run" / "language")["model"]
+    assert (model["input_dropout"], model["embedding_dropout"]) == (0.1, 0.0)
+
+
+def test_the_minutes_that_were_left_are_kept(tmp_path: Path) -> None:
+    assert pretraining._decided(tmp_path, 7.5) == 7.5
+    assert pretraining._decided(tmp_path, 3.0) == 7.5
+    assert pretraining._decided(None, 3.0) == 3.0
+
+
+def test_another_text_does_not_get_the_language_model_of_the_first(folder: Path) -> None:
+    out = folder / "run"
+    task = Classifier(pretrain=str(folder / "wide.txt"), config=TINY)
+    with pytest.raises(KeyboardInterrupt):
+        task.fit(folder / "rows.csv", out=out, on_event=_stop_the_classifier)
+    (folder / "other.txt").write_text("something else was said here\n" * 400)
+    other = Classifier(pretrain=str(folder / "other.txt"), config=TINY)
+    with pytest.raises(RunError, match="another text"):
+        other._pretrain(other.config, folder / "rows.csv", out, None)
+
+
+def _stop_the_classifier(event: Event) -> None:
+    if isinstance(event, Validated) and "log_loss" in event.metrics:
+        raise KeyboardInterrupt
