@@ -79,6 +79,10 @@ def classify(
     --section.key VALUE, for instance --model.pooling max or --training.lr 0.001; every setting
     stands in the run's config.yaml.
     """
+    if encoder is not None and pretrain is not None:
+        raise ConfigError(
+            "--encoder and --pretrain both name a language model to go on from.", hint="Take one."
+        )
     settings = options.settings(overrides, data__text=text, data__label=label)
     own = {"vectors": vectors, "encoder": encoder, "pretrain": pretrain}
     task = elman.Classifier(

@@ -43,6 +43,8 @@ def _message(file: IO[bytes]) -> tuple[int, bytes] | None:
     begin = file.read(4)
     if not begin:
         return None
+    if len(begin) < 4:
+        raise ValueError("the stream ends in the middle")
     if begin == _MARK:
         begin = _exactly(file, 4)
     (length,) = struct.unpack("<i", begin)

@@ -22,13 +22,20 @@ def named_column(name: str | int, columns: Sequence[str], setting: str, where: s
         return name
     if name.isdigit() and 1 <= int(name) <= len(columns):
         return columns[int(name) - 1]
-    folded = [column for column in columns if column.casefold() == name.casefold()]
-    if len(folded) == 1:
-        return folded[0]
+    if (found := called(name, columns)) is not None:
+        return found
     hint = did_you_mean(name, columns)
     if hint.startswith("Did"):
         hint = f"{hint} The columns are: {', '.join(columns)}."
     raise DataError(f'no column "{name}" ({setting}).', where=where, hint=hint)
+
+
+def called(name: str, columns: Sequence[str]) -> str | None:
+    """The column of that name; else the only one that differs from it in capitals alone."""
+    if name in columns:
+        return name
+    folded = [column for column in columns if column.casefold() == name.casefold()]
+    return folded[0] if len(folded) == 1 else None
 
 
 def refuse_twice(column: str, twice: Sequence[str], where: str) -> None:

@@ -127,10 +127,8 @@ def _starts_array(text: str) -> bool:
 def _lines_or_table(text: str, whole: bool, asked: Asked) -> str:
     """A `.txt` file or standard input is a table only when its rows agree; prose has commas too."""
     found = sniff(text, whole=whole)
-    named = bool(found.rows) and any(
-        cell.strip().casefold() in KNOWN_NAMES or cell.strip() in asked.columns
-        for cell in found.rows[0]
-    )
+    names = KNOWN_NAMES.union(name.casefold() for name in asked.columns)
+    named = bool(found.rows) and any(cell.strip().casefold() in names for cell in found.rows[0])
     if found.fields < 2 or found.agreement < 0.9:
         return "csv" if named and len(found.rows) > 1 and found.fields < 2 else "lines"
     if named or (found.dialect.delimiter == "\t" and found.agreement == 1.0):
@@ -145,7 +143,8 @@ def _lines_but_for(text: str, whole: bool, asked: Asked) -> str:
     )
     if not found.rows:
         return "lines"
-    named = {cell.strip() for cell in found.rows[0]} & set(asked.columns)
+    names = {name.casefold() for name in asked.columns}
+    named = any(cell.strip().casefold() in names for cell in found.rows[0])
     if named and (found.fields > 1 or len(found.rows) > 1):
         return "csv"
     # Columns without names: the comma of a sentence would do for two, so it has to be said.

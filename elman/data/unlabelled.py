@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
-from elman.data.columns import guess_text, named_column, refuse_twice
+from elman.data.columns import called, guess_text, named_column, refuse_twice
 from elman.data.examples import text_of
 from elman.data.rows import Asked, Rows
 from elman.data.tables import read_rows
@@ -62,8 +62,8 @@ def _column(rows: Rows, text: str | None, trained: str | None) -> str:
     columns, where = rows.columns, str(rows.facts["path"])
     if text is not None:
         found = named_column(text, columns, "the text", where)
-    elif trained in columns:
-        found = trained
+    elif trained is not None and (same := called(trained, columns)) is not None:
+        found = same
     elif len(columns) == 1:
         return columns[0]
     elif rows.facts["format"] in _OWN_COLUMNS:

@@ -83,7 +83,10 @@ def _glorot(value: Tensor) -> None:
 
 
 def _uniform(value: Tensor, bound: float, high: float | None = None) -> None:
-    value.uniform_(*((-bound, bound) if high is None else (bound, high)))
+    low, top = (-bound, bound) if high is None else (bound, high)
+    if not low <= top:
+        raise ConfigError(f"uniform wants lo <= hi, got {low:g}, {top:g}.", where="init")
+    value.uniform_(low, top)
 
 
 def _log_uniform(value: Tensor, low: float, high: float) -> None:

@@ -103,7 +103,7 @@ class Classifier:
         config = self._pretrain(asked, data, folder, on_event)
         check_encoder(config.model)
         made = prepare(config, data, valid, folder, say)
-        config = settled(config, len(made.train), made.tokeniser.level)
+        config = settled(config, len(made.train), made.tokeniser.level, made.networks)
         kept = as_asked(config, asked)
         if folder is not None and not run.has_config(folder):
             run.write_config(folder, kept.model_dump(mode="json"))

@@ -63,7 +63,9 @@ class ModelConfig(Section):
         default=None, description="an initialiser or globs of them"
     )
     layer_norm: Literal["inside", "around", "both"] | None = None
-    segment: int = Field(default=50, ge=0, description="chop texts into so many steps; 0: never")
+    segment: int = Field(
+        default=50, ge=0, description="chop texts into so many steps; 0: never, as for pooling last"
+    )
     pooling: str = Field(
         default="max+mean+attention", description="last, mean, max, attention, or joined by +"
     )

@@ -230,15 +230,26 @@ class ClassifierTraining:
         return found
 
 
-def settled(config: ClassifyConfig, rows: int, level: str) -> ClassifyConfig:
-    """The settings with what they leave to the number of rows and the kind of pieces decided."""
+def settled(
+    config: ClassifyConfig, rows: int, level: str, networks: int | None = None
+) -> ClassifyConfig:
+    """The settings with what they leave to the number of rows and the kind of pieces decided.
+
+    Args:
+        config: the settings.
+        rows: of the training part.
+        level: of the tokeniser's pieces.
+        networks: how many answer together, where the rows that were split off went by it.
+    """
     batch, model, training = config.batch, config.model, config.training
     if "epochs" not in training.model_fields_set:
         training = training.model_copy(update={"epochs": epochs_for(rows)})
         if "passes" not in batch.model_fields_set:
             batch = batch.model_copy(update={"passes": passes_for(batch, rows)})
     if model.members is None:
-        model = model.model_copy(update={"members": members_for(model, rows)})
+        model = model.model_copy(update={"members": networks or members_for(model, rows)})
+    if model.pooling == "last" and "segment" not in model.model_fields_set:
+        model = model.model_copy(update={"segment": 0})  # the last step has to have read them all
     words = {"subwords": subwords_for(model, rows, level), "shapes": shapes_for(model, rows, level)}
     model = model.model_copy(update=words)
     made = config.model_copy(update={"batch": batch, "model": model, "training": training})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import elman
 from elman.data import k_folds
+from elman.errors import DataError
 from elman.files import write_json
 from elman.metrics import compare_folds_with_floor, summarise_folds
 from elman.tasks import run
@@ -42,7 +43,7 @@ def cross_validated(
         on_event: is told what happens.
 
     Raises:
-        ConfigError: fewer than two folds, or more than rows.
+        ConfigError: fewer than two folds, or more than rows. DataError: a class is in one fold.
     """
     start = time.perf_counter()
     say = notes_to(on_event)
@@ -50,6 +51,7 @@ def cross_validated(
     measured: list[Evaluation] = []
     cell: Mapping[str, Any] = {}
     parts = k_folds(whole.labels, folds, config.training.seed)
+    _require_each_class(whole, parts)
     for number, (kept, off) in enumerate(parts, start=1):
         say(f"fold {number} of {folds}")
         result = make(settings).fit(whole.select(kept), test=whole.select(off), on_event=on_event)
@@ -83,6 +85,21 @@ def cross_validated(
         document,
         folder,
     )
+
+
+def _require_each_class(whole: LabelledTexts, parts: Sequence[tuple[list[int], list[int]]]) -> None:
+    """Refuses, before anything is trained, what a fold could not measure."""
+    for kept, off in parts:
+        unseen = set(whole.select(off).counts()) - set(whole.select(kept).counts())
+        if unseen:
+            name = min(unseen)
+            rows = whole.counts()[name]
+            raise DataError(
+                f'every row of the class "{name}" ({rows}) falls into one fold, so that it would '
+                "be measured by a model that has never seen it.",
+                where=str(whole.examples.facts.get("path")),
+                hint="Leave the class out, find more rows of it, or measure on a file (--test).",
+            )
 
 
 def _shared_out(config: ClassifyConfig, folds: int) -> ClassifyConfig:

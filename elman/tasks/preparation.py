@@ -39,6 +39,7 @@ class Prepared:
     Attributes:
         train, valid: the rows of both parts; `held_out` is the share that a network leaves out, or
             None when `valid` is a file of its own.
+        networks: how many answer together, decided by the rows before any is split off.
         owners: `(train rows,)`: the network that leaves a row out and is validated on it
             (`held_out.owners_of`); None where `train` and `valid` share no row.
         classes: every label of the training part, in the order of the scores.
@@ -54,6 +55,7 @@ class Prepared:
     tokeniser: Tokeniser
     numbers_train: EncodedTexts
     numbers_valid: EncodedTexts
+    networks: int = 1
     owners: Owners | None = None
     floors: tuple[Floor, ...] = ()
     columns: dict[str, str | None] = field(default_factory=dict)
@@ -130,6 +132,7 @@ def prepare(
         tokeniser,
         encoded(train, tokeniser, classes, several=train.several, shapes=shapes),
         encoded(held, tokeniser, classes, several=held.several, shapes=shapes),
+        networks,
         owners,
         columns=columns,
     )

@@ -149,6 +149,7 @@ SETTINGS = [
     Bad("shots of words", _films("--shots", "10,few"), ("--shots", "few", "10 30 100")),
     Bad("more shots than rows", _films("--shots", "5000"), ("5000|rows", "from 3 to")),
     Bad("no seeds", _films("--shots", "10", "--shots-seeds", "0"), ("seeds", "1 or more")),
+    Bad("two language models", _films("--encoder", "a", "--pretrain", "b"), ("--encoder", "--pretrain")),
     Bad("shots and folds", _films("--shots", "10", "--folds", "3"), ("--folds", "--shots")),
     Bad("folds and a validation part", _films("--folds", "3", "--valid", "0.2"), ("--valid", "--folds", "leave")),
     Bad("folds and a test file", _films("--folds", "3", "--test", "films.csv"), ("--test", "--folds", "leave")),

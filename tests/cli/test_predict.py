@@ -55,6 +55,10 @@ def predicted(elman, *words: object, stdin: bytes = b"") -> list[str]:
 
 def test_the_column_that_was_trained_on_is_predicted(elman, titled: Path, tmp_path: Path) -> None:
     assert predicted(elman, titled, write_titles(tmp_path / "more.csv")) == TITLES
+    capitals = (tmp_path / "more.csv").read_text().replace("title,", "Title,", 1)
+    (tmp_path / "capitals.csv").write_text(capitals)
+    assert predicted(elman, titled, tmp_path / "capitals.csv") == TITLES
+    assert predicted(elman, titled, "-", stdin=capitals.encode()) == TITLES
     named = predicted(elman, titled, tmp_path / "more.csv", "--text", "body")
     assert named == predicted(elman, titled, tmp_path / "more.csv", "--data.text", "body") == BODIES
 

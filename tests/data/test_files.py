@@ -299,7 +299,7 @@ def test_an_arrow_stream_that_is_cut_or_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
     table.write_ipc_stream(path)
     content = path.read_bytes()
-    for size in (len(content) // 2, 9, 40):
+    for size in (len(content) // 2, 9, 40, *range(len(content) - 7, len(content))):
         path.write_bytes(content[:size])
         with pytest.raises(DataError, match=r"a\.arrow: not a readable Arrow file"):
             list(read_rows(path))

@@ -95,6 +95,12 @@ def test_shifts_follow_the_periods_of_the_user():
             Recurrent(cells.PhasedLSTM, 5, 4, init={"u.s": wrong})
 
 
+@pytest.mark.parametrize("wrong", ["uniform:2:1", "uniform:-1", "log-uniform:2:1"])
+def test_bounds_the_wrong_way_round(wrong):
+    with pytest.raises(ConfigError, match=r"init: .*uniform wants"):
+        filled(wrong, 3)
+
+
 def test_presets():
     torch.manual_seed(1)
     part = Recurrent(cells.LSTM, 5, 400, init="chrono:50").layers[0]["forwards"]

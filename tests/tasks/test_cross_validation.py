@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from elman import diagnostics, load
-from elman.errors import ConfigError, RunError
+from elman.errors import ConfigError, DataError, RunError
 from elman.metrics import compare_folds_with_floor
 from elman.tasks import Classifier
 from elman.training import Event, Started
@@ -90,6 +90,17 @@ def test_folds_that_were_stopped_can_be_begun_again(rows: Path, tmp_path: Path) 
     assert task.cross_validate(rows, folds=2, out=out).run == out
     with pytest.raises(ConfigError):
         task.cross_validate(rows, folds=1)
+
+
+def test_a_class_of_one_row_is_refused_before_anything_is_trained(
+    rows: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(rows.read_text() + "an odd one,odd\n")
+    told: list[Event] = []
+    with pytest.raises(DataError, match=r'every row of the class "odd" \(1\)'):
+        Classifier(config=TINY).cross_validate(path, folds=3, on_event=told.append)
+    assert not any(isinstance(event, Started) for event in told)
 
 
 def test_the_interval_over_folds() -> None:

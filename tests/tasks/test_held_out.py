@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from elman.cells import find
 from elman.data import stratified_split
-from elman.tasks import Classifier
+from elman.tasks import Classifier, held_out
 from elman.tasks.building import built
 from elman.tasks.classify_config import ClassifyConfig
 from elman.tasks.classify_training import ClassifierTraining, network_scores, settled
@@ -51,7 +51,25 @@ def made(tmp_path: Path) -> Made:
     few = {"model.members": 3, "model.embedding": 4, "model.dropout": 0.0}
     config = Classifier(hidden=4, epochs=1, config=few).config
     made = prepare(config, path, None, None, lambda message: None)
-    return settled(config, len(made.train), made.tokeniser.level), made
+    return settled(config, len(made.train), made.tokeniser.level, made.networks), made
+
+
+@pytest.mark.parametrize("small", [40, 56, 60])
+def test_the_number_of_networks_is_that_of_the_whole_file(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    # With 60 rows and a bound of 56 the training part alone (54) would be a small set.
+    monkeypatch.setattr(held_out, "FEW", 8)
+    monkeypatch.setattr(held_out, "SMALL", small)
+    path, config = tmp_path / "rows.csv", made[0]
+    config = config.model_copy(update={"model": config.model.model_copy(update={"members": None})})
+    first = prepare(config, path, None, None, lambda message: None)
+    decided = settled(config, len(first.train), first.tokeniser.level, first.networks)
+    assert decided.model.members == first.networks == (3 if small == 60 else 1)
+    again = prepare(decided, path, None, None, lambda message: None)
+    assert list(again.train.texts()) == list(first.train.texts())
+    assert list(again.valid.texts()) == list(first.valid.texts())
+    assert (again.owners is None) == (first.owners is None)
 
 
 def _network(config: ClassifyConfig, parts: Prepared) -> TextClassifier:

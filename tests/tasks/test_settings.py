@@ -92,6 +92,21 @@ def test_unknown_presets_and_short_names_offer_the_closest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "segment"),
+    [
+        ({}, 50),
+        ({"model.pooling": "last"}, 0),
+        ({"model.pooling": "last", "model.segment": 30}, 30),
+        ({"model.pooling": "mean"}, 50),
+    ],
+)
+def test_the_last_step_has_read_the_whole_text(settings: dict[str, Any], segment: int) -> None:
+    found = settled(configured("default", settings, {}), 100, "word")
+    assert found.model.segment == segment
+    assert settled(found, 100, "word").model.segment == segment
+
+
+@pytest.mark.parametrize(
     ("rows", "level", "settings", "members", "subwords", "shapes"),
     [
         (5000, "word", {}, 5, 4096, True),
