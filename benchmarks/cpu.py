@@ -14,20 +14,17 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
-from loops import Loop
 from record import append, table
 
-import elman.nn
-from elman import cells
 from elman.diagnostics import speed
 from elman.diagnostics.speed import Calls, Ratio
 
 SHAPES = [(64, 256, 128), (64, 256, 256), (64, 128, 512), (16, 512, 1024), (1, 256, 256)]
 LARGE = ("GRUResetBefore", "PeepholeLSTM", "MGU", "LayerNormLSTM", "LEM")
 SHARED = ("padded", "custom")
-CELLS = {"GRU": "GRUResetAfter", "RNN": "Elman"}
 FAIR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 FAIR |= {"MALLOC_TOP_PAD_": "268435456"}
 
@@ -83,10 +80,10 @@ def shares(groups: dict[str, list[Ratio]], seconds: float, facts: dict[str, obje
     print(f"\npeak: {', '.join(f'{name} {v:.0f} GFlop/s' for name, v in peaks.items())}")
     for group in groups.values():
         for item in group:
-            kind, sizes, way = item.case.split()
-            batch, steps, hidden = map(int, sizes.split("x"))
-            work = speed.work_of(CELLS.get(kind, kind), (batch, steps, hidden), way)
-            reached, bound = work / item.ours, item.theirs * best / work
+            reached = speed.gflops_of(item)
+            if reached is None:
+                continue
+            bound = item.ratio * best / reached
             print(f"{item.case} / {item.peer}: {reached:.0f} GFlop/s, {reached / best:.2f} of the "
                   f"peak; ratio {item.ratio:.2f}, bound {bound:.2f}")  # fmt: skip
             append("cpu", {"part": "peak", "name": item.case, "peer": item.peer, **facts,
@@ -136,12 +133,12 @@ def _low(kind: str, batch: int, steps: int, hidden: int) -> Calls:
 def custom() -> Cases:
     """Cells of one's own beside loops, and beside the parallel scan where there is one."""
     for name in LARGE:
-        yield f"{name} 64x256x256", lambda name=name: _beside_loops(name, (64, 256, 256), [name])
+        yield f"{name} 64x256x256", partial(speed.beside_loops, name, (64, 256, 256))
     for name in ("minGRU", "RGLRU"):
         peers = [name, f"{name} scan"]
         yield (
             f"{name} 16x4096x256",
-            lambda name=name, peers=peers: _beside_loops(name, (16, 4096, 256), peers),
+            partial(speed.beside_loops, name, (16, 4096, 256), peers),
         )
 
 
@@ -150,24 +147,8 @@ def compiled() -> Cases:
     for name in LARGE:
         yield (
             f"{name} 64x64x256",
-            lambda name=name: _beside_loops(name, (64, 64, 256), [name], compile=True),
+            partial(speed.beside_loops, name, (64, 64, 256), compiled=True),
         )
-
-
-def _beside_loops(
-    name: str, shape: tuple[int, int, int], peers: list[str], *, compile: bool = False
-) -> Calls:
-    batch, steps, hidden = shape
-    torch.manual_seed(1)
-    x = torch.randn(steps, batch, hidden, requires_grad=True)
-    calls: Calls = {}
-    for peer in peers:
-        loop = Loop(peer, hidden)
-        run = torch.compile(loop, dynamic=False) if compile else loop
-        label = "scan" if peer.endswith("scan") else "compiled" if compile else "loop"
-        calls |= speed.both_ways(label, lambda run=run: run(x))
-    layer = elman.nn.Recurrent(getattr(cells, name), hidden, hidden)
-    return calls | speed.both_ways("elman", lambda: layer(x)[0])
 
 
 def step() -> Cases:

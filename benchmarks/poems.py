@@ -53,7 +53,7 @@ def main() -> None:
         word = "".join(draw.choices(firsts, k=4))
         text = model.generate(length=_LONGEST, seed=seed, constraints=[acrostic(word)])
         counts["acrostics"] += "".join(verse[0] for verse in verses(text))[:4] == word
-        shown.setdefault(f"acrostic of {word}", text)
+        shown.setdefault("acrostic", text)
     print(table(["form", "right", "of"], [[n, c, asked.samples] for n, c in counts.items()]))
     for title, text in shown.items():
         print(f"\n{title}\n{text.strip()}")

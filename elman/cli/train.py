@@ -198,13 +198,20 @@ def finish(
 
 def _show_result(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
     show_measures(document)
-    run = shlex.quote(str(folder))
+    show_places(document, folder, report, "predict {run} 'your text'", "evaluate {run} other.csv")
+
+
+def show_places(
+    document: Mapping[str, Any], folder: Path, report: Path | None, *following: str
+) -> None:
+    """Prints where run and report lie, and what can be done next; `{run}` stands for the folder."""
     show()
     show(f"run     {folder}  ({duration(document['seconds'])})")
     if report:
         show(f"report  {report}")
-    show(f"next    elman predict {run} 'your text'")
-    show(f"        elman evaluate {run} other.csv")
+    run = shlex.quote(str(folder))
+    for place, words in enumerate(following):
+        show(f"{'' if place else 'next':8}elman {words.replace('{run}', run)}")
 
 
 def show_curve(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
@@ -224,10 +231,7 @@ def show_curve(document: Mapping[str, Any], folder: Path, report: Path | None) -
         f"seed{'s' if seeds > 1 else ''}; weights chosen on {curve['choosing_rows']:,} rows."
     )
     show(document["sentence"])
-    show()
-    show(f"run     {folder}  ({duration(document['seconds'])})")
-    if report:
-        show(f"report  {report}")
+    show_places(document, folder, report)
 
 
 def show_folds(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
@@ -241,10 +245,7 @@ def show_folds(document: Mapping[str, Any], folder: Path, report: Path | None) -
     ]
     show(table(rows, head=[f"{found['k']} folds", "mean", "spread", "floor"]))
     show(document["sentence"])
-    show()
-    show(f"run     {folder}  ({duration(document['seconds'])})")
-    if report:
-        show(f"report  {report}")
+    show_places(document, folder, report)
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:

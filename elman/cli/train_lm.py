@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,9 @@ from cyclopts import Parameter
 
 import elman
 from elman.cli.options import NONE, TrainOptions
-from elman.cli.output import duration, number, show, table
+from elman.cli.output import number, show, table
 from elman.cli.progress import watching
-from elman.cli.train import finish
+from elman.cli.train import finish, show_places
 
 MEASURES = {
     "nats": "nats a token",
@@ -69,13 +68,8 @@ def lm(
 
     def show_result(document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
         show_text_measures(result.evaluation)
-        run = shlex.quote(str(folder))
-        show()
-        show(f"run     {folder}  ({duration(document['seconds'])})")
-        if report:
-            show(f"report  {report}")
-        show(f"next    elman generate {run} --prompt 'your text' --stream")
-        show(f"        elman evaluate {run} other.txt")
+        following = ("generate {run} --prompt 'your text' --stream", "evaluate {run} other.txt")
+        show_places(document, folder, report, *following)
 
     finish(dict(result.document), folder, json=options.json, show_result=show_result)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from elman.data.delimited import delimiter_named, read_delimited, text_sample
@@ -127,13 +127,18 @@ def _starts_array(text: str) -> bool:
 def _lines_or_table(text: str, whole: bool, asked: Asked) -> str:
     """A `.txt` file or standard input is a table only when its rows agree; prose has commas too."""
     found = sniff(text, whole=whole)
-    names = KNOWN_NAMES.union(name.casefold() for name in asked.columns)
-    named = bool(found.rows) and any(cell.strip().casefold() in names for cell in found.rows[0])
+    named = bool(found.rows) and _names(found.rows[0], (*KNOWN_NAMES, *asked.columns))
     if found.fields < 2 or found.agreement < 0.9:
         return "csv" if named and len(found.rows) > 1 and found.fields < 2 else "lines"
     if named or (found.dialect.delimiter == "\t" and found.agreement == 1.0):
         return "csv"
     return "lines"
+
+
+def _names(row: Sequence[str], columns: Iterable[str]) -> bool:
+    """Whether a cell of the row is one of the columns' names, in whatever capitals."""
+    wanted = {name.casefold() for name in columns}
+    return any(cell.strip().casefold() in wanted for cell in row)
 
 
 def _lines_but_for(text: str, whole: bool, asked: Asked) -> str:
@@ -143,8 +148,7 @@ def _lines_but_for(text: str, whole: bool, asked: Asked) -> str:
     )
     if not found.rows:
         return "lines"
-    names = {name.casefold() for name in asked.columns}
-    named = any(cell.strip().casefold() in names for cell in found.rows[0])
+    named = _names(found.rows[0], asked.columns)
     if named and (found.fields > 1 or len(found.rows) > 1):
         return "csv"
     # Columns without names: the comma of a sentence would do for two, so it has to be said.

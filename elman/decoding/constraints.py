@@ -64,7 +64,8 @@ class Forbidden:
         return text[-(longest - 1) :] if longest > 1 else ""
 
 
-_VERSES = r"[，。！？；\n]+"
+_VERSES = r"[，。！？；]\n?|\n"
+"""One mark, and the end of a line behind it: a verse of marks alone would be none."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class LineStarts:
         stop, after = ends[-1]
         last = text[begin : min(stop, begin + len(starts[0]) + 1)]
         current = text[after : after + len(starts[1]) + 1]
-        return LineStarts(starts, self.between), last + text[stop] + current
+        return LineStarts(starts, self.between), last + text[stop:after] + current
 
 
 def acrostic(word: str) -> LineStarts:

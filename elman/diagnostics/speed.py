@@ -26,16 +26,19 @@ from elman import files
 from elman.cells import find
 from elman.compiler import flops
 from elman.diagnostics.drawing import FIRST, INK, SECOND, Draw, png
-from elman.diagnostics.speed_peers import onnx_layer
+from elman.diagnostics.speed_loops import Loop
+from elman.diagnostics.speed_peers import jax_layer, onnx_layer
 from elman.kernels.cpu.target import host
 
 Calls = dict[str, Callable[[], object]]
 
+_CELLS = {"GRU": "GRUResetAfter", "RNN": "Elman"}
 _BLOCK = 0.05  # seconds
 _PAUSE = 0.02  # for the threads of the call before, which wait by spinning
 KINDS = ("LSTM", "GRU", "RNN")
 _SHAPES = ((64, 256, 128), (64, 256, 256))
 _UNITS = (256, 512)
+_OWN = ("GRUResetBefore", "PeepholeLSTM", "MGU", "LayerNormLSTM", "LEM")
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ def padded(kind: str, batch: int, steps: int, hidden: int) -> Calls:
     if kind != "RNN":
         run = onnx_layer(theirs, x.detach())
         calls |= {"onnxruntime f": run} if run is not None else {}
+    calls |= jax_layer(theirs, x, owed)
     return calls | both_ways("elman", lambda: ours(x)[0], owed)
 
 
@@ -170,14 +174,44 @@ def one_step(kind: str, hidden: int, depth: int = 1) -> Calls:
     return calls
 
 
-def standard_cases() -> dict[str, Callable[[], Calls]]:
-    """What `elman bench` measures."""
+def beside_loops(
+    name: str, shape: tuple[int, int, int], peers: Sequence[str] = (), *, compiled: bool = False
+) -> Calls:
+    """A cell of the catalogue, as any of one's own, beside loops in torch over its equations.
+
+    Args:
+        name: of the cell.
+        shape: rows, steps, units.
+        peers: loops of `speed_loops.LOOPS`; the cell's own unless named.
+        compiled: put the loops through `torch.compile`, which takes a minute.
+    """
+    batch, steps, hidden = shape
+    torch.manual_seed(1)
+    x = torch.randn(steps, batch, hidden, requires_grad=True)
+    calls: Calls = {}
+    for peer in peers or (name,):
+        loop = Loop(peer, hidden)
+        label = "parallel scan" if peer.endswith("scan") else "loop"
+        calls |= both_ways(label, lambda run=loop: run(x))
+        if compiled:
+            made: Any = torch.compile(loop, dynamic=False)
+            calls |= both_ways("torch.compile", lambda run=made: run(x))
+    layer = elman.nn.Recurrent(find(name), hidden, hidden)
+    return calls | both_ways("elman", lambda: layer(x)[0])
+
+
+def standard_cases(*, compiled: bool = False) -> dict[str, Callable[[], Calls]]:
+    """What `elman bench` measures; `compiled` beside compiled loops too."""
     cases: dict[str, Callable[[], Calls]] = {}
     for name, make in (("padded", padded), ("ragged", ragged)):
         for kind in KINDS:
             for shape in _SHAPES:
                 sizes = "x".join(map(str, shape))
                 cases[f"{kind} {name} {sizes}"] = partial(make, kind, *shape)
+    for name in _OWN:
+        shape = (64, 64, 256)
+        make = partial(beside_loops, name, shape, compiled=compiled)
+        cases[f"{name} {'x'.join(map(str, shape))}"] = make
     for kind in ("LSTM", "GRU"):
         for hidden in _UNITS:
             cases[f"{kind} one step, {hidden} units,"] = partial(one_step, kind, hidden)
@@ -233,6 +267,19 @@ def work_of(cell: str, shape: tuple[int, int, int], way: str) -> float:
     return once * batch * steps * (3 if way == "f+b" else 1) / 1e6
 
 
+def gflops_of(item: Ratio) -> float | None:
+    """What elman's matrix products reach, in GFlop/s; None where a case has no sizes to go by.
+
+    A case ends with rows x steps x units and the way, as `LSTM padded 64x256x128 f+b`.
+    """
+    kind, *rest, way = item.case.split()
+    sizes = rest[-1].split("x") if rest else []
+    if len(sizes) != 3 or "ragged" in rest:
+        return None
+    batch, steps, hidden = map(int, sizes)
+    return work_of(_CELLS.get(kind, kind), (batch, steps, hidden), way) / item.ours
+
+
 def document(found: Sequence[Ratio], peaks: Mapping[str, float]) -> dict[str, Any]:
     """The figures with what they were measured on."""
     return {
@@ -241,7 +288,7 @@ def document(found: Sequence[Ratio], peaks: Mapping[str, float]) -> dict[str, An
         "elman": elman.__version__,
         "processor": host().name,
         "peak": dict(peaks),
-        "ratios": [item.as_dict() for item in found],
+        "ratios": [{**item.as_dict(), "gflops": gflops_of(item)} for item in found],
     }
 
 

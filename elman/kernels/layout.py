@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -147,6 +147,8 @@ class Layout:
     @cached_property
     def rows(self) -> list[int]:
         """The number of running rows at each step."""
+        if self.is_uniform:
+            return [self.batch] * self.steps
         rows, running = [], self.batch
         for t in range(self.steps):
             while self.lengths[running - 1] <= t:
@@ -157,10 +159,7 @@ class Layout:
     @cached_property
     def offsets(self) -> list[int]:
         """Where each step begins, and the end."""
-        offsets = [0]
-        for n in self.rows:
-            offsets.append(offsets[-1] + n)
-        return offsets
+        return [0, *accumulate(self.rows)]
 
     @cached_property
     def total(self) -> int:

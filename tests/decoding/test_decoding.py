@@ -166,6 +166,9 @@ def test_an_acrostic_of_chinese_verses() -> None:
         assert not verses.finished(text)
         text += piece
     assert verses.finished(text)
+    assert verses.allows("春眠，", "\n") and not verses.allows("春眠，\n", "\n")
+    assert not verses.allows("春眠，", "，") and not verses.allows("春眠\n", "。")
+    assert not verses.allows("春眠", "，。夏") and verses.allows(text, "，，")
     assert not verses.allows("春眠，", "处") and not verses.allows("", "，")
     assert not verses.allows("春，夏。\n", "风") and not verses.finished("春，夏。")
     assert acrostic("ab").allows("a, b", "x") and not acrostic("ab").allows("a, b\n", "x")

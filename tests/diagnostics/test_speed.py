@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from elman.cli.app import main
-from elman.diagnostics import speed
-from elman.diagnostics.speed_peers import onnx_layer
+from elman.diagnostics import speed, speed_peers
+from elman.diagnostics.speed_loops import LOOPS
+from elman.diagnostics.speed_peers import jax_layer, onnx_layer
 
 
 def test_ratios_stand_elman_beside_each_peer() -> None:
@@ -65,11 +66,50 @@ def test_the_onnx_layer_is_torchs(kind: str) -> None:
     torch.testing.assert_close(torch.tensor(got[0][:, 0]), layer(x)[0].detach())
 
 
+@pytest.mark.parametrize("kind", speed.KINDS)
+def test_the_jax_layer_is_torchs(kind: str) -> None:
+    pytest.importorskip("jax")
+    layer = getattr(torch.nn, kind)(3, 4)
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    owed = torch.randn(5, 2, 4)
+    calls: Any = jax_layer(layer, x, owed)
+    wanted = layer(x)[0]
+    wanted.backward(owed)
+    torch.testing.assert_close(torch.tensor(calls["jax f"]().tolist()), wanted.detach())
+    y, (weights, input_) = calls["jax f+b"]()
+    torch.testing.assert_close(torch.tensor(y.tolist()), wanted.detach())
+    torch.testing.assert_close(torch.tensor(input_.tolist()), x.grad)
+    for name, value in layer.named_parameters():
+        torch.testing.assert_close(torch.tensor(weights[name].tolist()), value.grad)
+
+
+def test_without_jax_nothing_stands_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed_peers, "find_spec", lambda _: None)
+    layer, x = torch.nn.GRU(3, 4), torch.randn(5, 2, 3)
+    assert jax_layer(layer, x, torch.randn(5, 2, 4)) == {}
+
+
+@pytest.mark.parametrize("name", sorted(LOOPS))
+def test_a_loop_stands_beside_its_cell(name: str) -> None:
+    calls = speed.beside_loops(name.removesuffix(" scan"), (2, 3, 8), [name])
+    label = "parallel scan" if name.endswith("scan") else "loop"
+    assert set(calls) == {f"{who} {way}" for who in (label, "elman") for way in ("f", "f+b")}
+    for call in calls.values():
+        call()
+
+
+def test_the_share_of_the_peak() -> None:
+    found = speed.Ratio("LSTM padded 2x5x32 f+b", "torch", 2.0, 0.5)
+    assert speed.gflops_of(found) == pytest.approx(speed.work_of("LSTM", (2, 5, 32), "f+b") / 0.5)
+    for case in ("LSTM ragged 2x5x32 f", "GRU one step, 256 units, step"):
+        assert speed.gflops_of(speed.Ratio(case, "torch", 1.0, 1.0)) is None
+
+
 def test_bench_prints_and_writes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cases = {"GRU padded 2x3x8": partial(speed.padded, "GRU", 2, 3, 8)}
-    monkeypatch.setattr(speed, "standard_cases", lambda: cases)
+    monkeypatch.setattr(speed, "standard_cases", lambda **_: cases)
     monkeypatch.setattr(speed, "peak", lambda _seconds: {"torch.mm": 1.0})
     assert main(["bench", "--seconds", "0.01", "--out", str(tmp_path / "b"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -257,7 +257,7 @@ def _is_trusted(facts: os.stat_result) -> bool:
     """Whether nobody but this user and the administrator can have written the file."""
     if not hasattr(os, "geteuid"):
         return True
-    return facts.st_uid in (0, os.geteuid()) and not facts.st_mode & 0o002
+    return facts.st_uid in (0, os.geteuid()) and not facts.st_mode & 0o022
 
 
 def _write(path: Path, digest: bytes, names: tuple[str, ...], code: bytes) -> None:

@@ -27,7 +27,7 @@ def explain(
     """Lines on the loop: where inputs are multiplied, stages, saved values, threads."""
     target = host()
     double = dtype == torch.float64
-    few = few_rows(layout.batch, weights(step, sizes) * (8 if double else 4))
+    few = few_rows(layout.batch, lambda: weights(step, sizes) * (8 if double else 4))
     program = Program(step, sizes, torch.float64 if double else torch.float32, target, few=few)
     forward = schedule(program.loop)
     where = "inside of the loop" if program.inside else "before the loop"

@@ -10,6 +10,7 @@ from torch import Tensor
 from elman.compiler.ir import Var
 from elman.kernels.cpu.arrays import units
 from elman.kernels.cpu.outer import outers
+from elman.kernels.cpu.product import linear
 from elman.kernels.cpu.program import OWED, Training
 from elman.kernels.cpu.room import POOL
 
@@ -129,7 +130,8 @@ class Gradients:
         found: dict[str, Tensor] = {}
         if self.needs[f"operand.{k}"]:
             matrix = weight if rows is None else weight.index_select(0, rows)
-            found[f"operand.{k}"] = self._product(deltas, matrix)
+            storage = self.training.backward.storage
+            found[f"operand.{k}"] = linear(deltas, matrix.t(), storage=storage)
         if self.needs[f"weight.{k}"]:
             found[f"weight.{k}"] = _restored(self._outers(deltas, [operand])[0], rows)
         if self.needs.get(f"bias.{k}"):
@@ -154,18 +156,8 @@ class Gradients:
                     rows = product[starts[var] : starts[var] + units(var)]
                     yield f"parameter.{name}", rows
 
-    @property
-    def _brain(self) -> bool:
-        return self.training.backward.storage == "brain"
-
-    def _product(self, deltas: Tensor, matrix: Tensor) -> Tensor:
-        """`(N, P)` times `(P, K)`; torch's own product of bfloat16 would round the sums too."""
-        if self._brain:
-            return outers(deltas.t().contiguous(), [matrix], brain=True)[0]
-        return deltas @ matrix
-
     def _outers(self, deltas: Tensor, operands: list[Tensor]) -> list[Tensor]:
-        return outers(deltas, operands, brain=self._brain)
+        return outers(deltas, operands, brain=self.training.backward.storage == "brain")
 
     def _values(self, operand: str) -> Tensor:
         """What a product multiplied, for all steps."""

@@ -76,7 +76,7 @@ class Kernel:
             key, lambda: write_kernel(self.arrays, target, double=double), target
         )
         self._address = self._library.address(NAME)
-        self._packing = Packing(self.arrays, self.shapes, dtype)
+        self._packing = Packing(self.arrays, self.shapes, dtype, target)
         self._constants = {e.var: e for e in step.equations if e.op == "const"}
         self._places = {
             name: len(HEADER) + 3 * place for place, name in enumerate(self.arrays.table)

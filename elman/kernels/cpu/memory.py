@@ -104,6 +104,17 @@ def masked_load(module: Any, builder: Any, pointer: Any, mask: Any, vectors: Vec
     return builder.call(function, [pointer, mask, vectors.constant(0.0)])
 
 
+def lanes_below(builder: Any, start: Any, limit: Any, lanes: int) -> Any:
+    """A mask: which of `lanes` numbers from `start` on lie below `limit`."""
+    kind = ir.VectorType(I64, lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), start, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+    every = builder.shuffle_vector(one, one, zeros)
+    places = builder.add(every, ir.Constant(kind, [I64(k) for k in range(lanes)]))
+    other = builder.insert_element(ir.Constant(kind, ir.Undefined), limit, ir.IntType(32)(0))
+    return builder.icmp_signed("<", places, builder.shuffle_vector(other, other, zeros))
+
+
 def load_part(module: Any, builder: Any, start: Any, unit: int, size: int, vectors: Vectors) -> Any:
     """The vector from `unit` on of a row of `size` numbers that begins at `start`; 0 beyond."""
     bytes_ = 8 if vectors.double else 4
@@ -128,6 +139,15 @@ def masked_store(
     kind = ir.FunctionType(ir.VoidType(), [vectors.type, POINTER, mask.type])
     function = module.globals.get(name) or ir.Function(module, kind, name)
     builder.call(function, [value, pointer, mask])
+
+
+def prefetch(module: Any, builder: Any, pointer: Any) -> None:
+    """Has a line of memory fetched that is soon read and written."""
+    name = "llvm.prefetch.p0"
+    flag = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, flag, flag, flag])
+    function = module.globals.get(name) or ir.Function(module, kind, name)
+    builder.call(function, [pointer, flag(1), flag(3), flag(1)])  # to write, all caches, data
 
 
 def _suffix(vectors: Vectors) -> str:

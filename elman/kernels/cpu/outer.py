@@ -21,7 +21,7 @@ from torch import Tensor
 from elman.kernels.cpu import cache, team
 from elman.kernels.cpu.barrier import emit_flush_to_zero, emit_restore
 from elman.kernels.cpu.brain import interleaved, multiply_pairs
-from elman.kernels.cpu.memory import I64, POINTER, loop, masked_load
+from elman.kernels.cpu.memory import I64, POINTER, lanes_below, loop, masked_load, prefetch
 from elman.kernels.cpu.pairs import I32, broadcast
 from elman.kernels.cpu.target import Target, host
 from elman.kernels.cpu.vectors import Vectors
@@ -60,7 +60,7 @@ def outers(d: Tensor, several: Sequence[Tensor], *, brain: bool = False) -> list
     for x in several:
         # Whole tiles: nothing at the edges needs a mask.
         columns = -(-x.shape[1] // writer.width) * writer.width
-        found.append(d.new_zeros(-(-p // _ROWS) * _ROWS, columns))
+        found.append(d.new_empty(-(-p // _ROWS) * _ROWS, columns))
         values += [*_place(x), *_place(found[-1]), x.shape[1]]
     context = (ctypes.c_int64 * len(values))(*values)
     team.run(_address(double, brain, target), ctypes.addressof(context), threads)
@@ -143,7 +143,7 @@ class _Outer:
 
         def panel(k: Any) -> None:
             self._copy_panel(first, count, k)
-            loop(builder, *self.share, I64(1), lambda tile: self._tile(tile, k))
+            loop(builder, *self.share, I64(1), lambda tile: self._tile(tile, k, first))
 
         def entry(number: Any) -> None:
             start = self._at(I64(len(_FIELDS)), number, I64(len(_ENTRY)))
@@ -153,17 +153,6 @@ class _Outer:
 
         loop(builder, I64(0), self.given["count"], I64(1), entry)
 
-    def _mask(self, start: Any, limit: Any, lanes: int) -> Any:
-        """Which of `lanes` numbers from `start` on lie below `limit`."""
-        builder = self.builder
-        kind = ir.VectorType(I64, lanes)
-        one = builder.insert_element(ir.Constant(kind, ir.Undefined), start, ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-        every = builder.shuffle_vector(one, one, zeros)
-        places = builder.add(every, ir.Constant(kind, [I64(k) for k in range(lanes)]))
-        other = builder.insert_element(ir.Constant(kind, ir.Undefined), limit, ir.IntType(32)(0))
-        return builder.icmp_signed("<", places, builder.shuffle_vector(other, other, zeros))
-
     def _copy(
         self, sources: list[tuple[Any, Any]], to: Any, start: Any, lanes: int, entry: str
     ) -> None:
@@ -172,7 +161,7 @@ class _Outer:
         values: list[Any] = []
         for row, there in sources:
             limit = builder.select(there, self.given[entry], I64(0))
-            mask = self._mask(start, limit, lanes)
+            mask = lanes_below(builder, start, limit, lanes)
             pointer = self._pointer(self._at(row, start, I64(self.bytes)))
             values.append(masked_load(self.module, builder, pointer, mask, vectors))
         value = interleaved(builder, vectors, *values) if self.brain else values[0]
@@ -218,8 +207,11 @@ class _Outer:
 
         loop(builder, I64(0), self.lines, I64(1), line)
 
-    def _tile(self, tile: Any, k: Any) -> None:
-        """Adds a block's products to a tile of C, which stays in registers meanwhile."""
+    def _tile(self, tile: Any, k: Any, first: Any) -> None:
+        """Adds a block's products, summed in registers, to a tile of C; the first block's fill it.
+
+        Meanwhile the tile is fetched: it left the caches while the others had their turn.
+        """
         builder, given, vectors = self.builder, self.given, self.vectors
         keys = [(row, vector) for row in range(_ROWS) for vector in range(self.count)]
         corner = self._at(given["c"], builder.mul(tile, I64(_ROWS)), given["c_row"])
@@ -233,7 +225,8 @@ class _Outer:
             )
             for row, vector in keys
         }
-        start = [builder.load(places[key], typ=vectors.type, align=self.bytes) for key in keys]
+        for place in places.values():
+            prefetch(self.module, builder, place)
         column = self._at(self.tiles, tile, I64(self.tile * self.bytes))
         before = builder.block
         inside, after = builder.append_basic_block("n"), builder.append_basic_block("done")
@@ -242,8 +235,8 @@ class _Outer:
         n = builder.phi(I64)
         n.add_incoming(I64(0), before)
         totals = {key: builder.phi(vectors.type) for key in keys}
-        for key, value in zip(keys, start, strict=True):
-            totals[key].add_incoming(value, before)
+        for key in keys:
+            totals[key].add_incoming(vectors.constant(0.0), before)
         made = self._products(n, column, totals)
         following = builder.add(n, I64(1))
         n.add_incoming(following, inside)
@@ -251,8 +244,12 @@ class _Outer:
             totals[key].add_incoming(made[key], inside)
         builder.cbranch(builder.icmp_signed("<", following, self.lines), inside, after)
         builder.position_at_end(after)
+        fresh = builder.icmp_signed("==", first, I64(0))
         for key in keys:
-            builder.store(made[key], places[key], align=self.bytes)
+            so_far = builder.load(places[key], typ=vectors.type, align=self.bytes)
+            so_far = builder.select(fresh, vectors.constant(0.0), so_far)
+            total = vectors.emit("add", [so_far, made[key]])
+            builder.store(total, places[key], align=self.bytes)
 
     def _products(self, n: Any, column: Any, totals: dict[tuple[int, int], Any]) -> Any:
         """One line of the block: 4 numbers of D, or pairs of them, against a panel's line of X."""

@@ -11,7 +11,10 @@ from torch import Tensor
 from elman.compiler.ir import Equation, Var
 from elman.compiler.schedule import Product, Region
 from elman.kernels.cpu.arrays import Arrays, Group, units
+from elman.kernels.cpu.panels import Copy, copy_to_panels
+from elman.kernels.cpu.room import POOL
 from elman.kernels.cpu.shapes import Shape
+from elman.kernels.cpu.target import Target
 
 _STEPS = 127  # of an 8-bit number, to either side
 
@@ -22,24 +25,53 @@ class Packing:
     Args:
         arrays: of the kernel.
         shapes: the tiles of its regions.
-        dtype: of the kernel.
+        dtype, target: of the kernel.
     """
 
-    def __init__(self, arrays: Arrays, shapes: Mapping[int, Shape], dtype: torch.dtype) -> None:
-        self.arrays, self.shapes, self.dtype = arrays, shapes, dtype
+    def __init__(
+        self, arrays: Arrays, shapes: Mapping[int, Shape], dtype: torch.dtype, target: Target
+    ) -> None:
+        self.arrays, self.shapes, self.dtype, self.target = arrays, shapes, dtype, target
         step = arrays.step
-        self._constants: dict[Var, Equation] = {e.var: e for e in step.equations if e.op == "const"}
+        self._constants = {
+            e.var: _numbers(e, dtype)
+            for e in step.equations
+            if e.op == "const" and len(e.var.shape) == 2
+        }
 
     def pack(self, matrices: Mapping[Var, Tensor]) -> dict[str, Tensor]:
         """The packed weights of every group, from the step's matrices `(rows, columns)`."""
         packed: dict[str, Tensor] = {}
+        copies: list[Copy] = []
         for number, groups in self.arrays.groups.items():
             scales = self._scales(number, groups, matrices)
             for place, scale in scales.items():
                 packed[self.arrays.scales[number, place].name] = scale
             for group in groups:
-                packed[group.array.name] = self._packed(number, group, matrices, scales)
+                if self.arrays.storage == "full":
+                    packed[group.array.name] = self._ordered(number, group, matrices, copies)
+                else:
+                    packed[group.array.name] = self._packed(number, group, matrices, scales)
+        copy_to_panels(copies, self.target)
         return packed
+
+    def _ordered(
+        self,
+        number: int,
+        group: Group,
+        matrices: Mapping[Var, Tensor],
+        copies: list[Copy],
+    ) -> Tensor:
+        """Room for the array of `Group`; the copies that fill it are added to `copies`."""
+        shape, part = self.shapes[number], self.arrays.schedule.parts[number]
+        assert isinstance(part, Region)
+        lines, products = units(group.operand), group.products
+        panels = shape.panels(part.size)
+        room = POOL.take(panels, lines, len(products), shape.width, dtype=self.dtype)
+        for place, (_, product) in enumerate(products):
+            matrix = self._matrix(product, matrices)
+            copies.append(Copy(matrix, room[:, :, place], product.negative))
+        return room
 
     def rounding(self, matrices: Mapping[Var, Tensor], packed: Mapping[str, Tensor]) -> float:
         """The relative root mean square error of packed weights, against what they stand for."""
@@ -114,11 +146,12 @@ class Packing:
 
     def _matrix(self, product: Product, matrices: Mapping[Var, Tensor]) -> Tensor:
         """The matrix of a product, a row for each unit of the result."""
-        equation = self._constants.get(product.matrix)
-        if equation is None:
-            matrix = matrices[product.matrix]
-        else:
-            values: Any = equation.attribute("values")
-            shape: Any = equation.var.shape
-            matrix = torch.tensor(values, dtype=self.dtype).reshape(shape)
+        known = self._constants.get(product.matrix)
+        matrix = matrices[product.matrix] if known is None else known
         return matrix.t() if product.transposed else matrix
+
+
+def _numbers(constant: Equation, dtype: torch.dtype) -> Tensor:
+    values: Any = constant.attribute("values")
+    shape: Any = constant.var.shape
+    return torch.tensor(values, dtype=dtype).reshape(shape)

@@ -75,12 +75,26 @@ class Program:
         """The weights of all reads of a projection, `(rows, K)`, and their biases `(rows,)`."""
         weights = [_signed_sum(read.matrices, values) for read in projection.reads]
         if not any(read.vectors for read in projection.reads):
-            return torch.cat(weights), None
+            return _stacked(weights), None
         biases = [
             _signed_sum(read.vectors, values) if read.vectors else weight.new_zeros(len(weight))
             for read, weight in zip(projection.reads, weights, strict=True)
         ]
-        return torch.cat(weights), torch.cat(biases)
+        return _stacked(weights), torch.cat(biases)
+
+
+def _stacked(parts: list[Tensor]) -> Tensor:
+    """Matrices one above the other; a joined weight of which they are the rows, as it is."""
+    base = parts[0]._base
+    if base is None or not base.is_contiguous() or base.dim() != 2:
+        return torch.cat(parts)
+    at = base.data_ptr()
+    for part in parts:
+        if part._base is not base or part.data_ptr() != at or not part.is_contiguous():
+            return torch.cat(parts)
+        at += part.numel() * part.element_size()
+    whole = sum(part.numel() for part in parts) == base.numel()
+    return base if whole and parts[0].shape[1] == base.shape[1] else torch.cat(parts)
 
 
 def outside(

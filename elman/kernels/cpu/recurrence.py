@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,22 +26,26 @@ _LARGE = 16 << 20  # bytes of weights that caches do not hold from step to step
 _PROGRAMS: dict[Any, tuple[Any, Program]] = {}
 
 
-def few_rows(rows: int, weights: int) -> bool:
-    """Whether inputs are multiplied before the loop; `weights` in bytes.
+def few_rows(rows: int, weights: Callable[[], int]) -> bool:
+    """Whether inputs are multiplied before the loop; `weights` gives their bytes.
 
     Inside of it each step would fetch their weights for the sake of a handful of rows. Measured
     with LSTMs on two cores: worth it below 8 rows, and below 32 when the weights do not stay in
     the caches.
     """
-    return rows < _FEW or (rows < _SOME and weights > _LARGE)
+    return rows < _FEW or (rows < _SOME and weights() > _LARGE)
 
 
 def program_of(call: Call, storage: Storage = "full") -> Program:
     """The program of a call's step, made once for its sizes, dtype and storage of weights."""
     target = host()
     dtype = call.initial[0].dtype
-    matrices = [value for value in call.parameters.values() if value.dim() > 1]
-    few = few_rows(call.layout.batch, sum(m.numel() * m.element_size() for m in matrices))
+
+    def weights() -> int:
+        matrices = [value for value in call.parameters.values() if value.dim() > 1]
+        return sum(matrix.numel() * matrix.element_size() for matrix in matrices)
+
+    few = few_rows(call.layout.batch, weights)
     key = (id(call.step), tuple(sorted(call.sizes.items())), dtype, target, few, storage)
     found = _PROGRAMS.get(key)
     if found is None or found[0] is not call.step:

@@ -15,6 +15,7 @@ from elman.kernels.cpu import team
 from elman.kernels.cpu.arrays import units
 from elman.kernels.cpu.gradients import Columns, Gradients
 from elman.kernels.cpu.kernel import Kernel
+from elman.kernels.cpu.product import linear
 from elman.kernels.cpu.program import OWED, Program, Training, read_sizes
 from elman.kernels.cpu.room import POOL
 from elman.kernels.layout import Layout
@@ -114,7 +115,7 @@ class Work:
         }
         for k, projection in enumerate(program.split.projections):
             weight, bias = given[f"weight.{k}"], given.get(f"bias.{k}")
-            whole = torch.nn.functional.linear(given[f"operand.{k}"], weight, bias)
+            whole = linear(given[f"operand.{k}"], weight, bias, storage=kernel.storage)
             at = 0
             for read, size in read_sizes(projection, program.loop):
                 arrays[f"in.{read.name}"] = whole[:, at : at + size]

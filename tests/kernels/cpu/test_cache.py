@@ -126,9 +126,10 @@ def test_another_kernels_file_is_not_used(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="the system has no owners of files")
-def test_a_file_that_others_may_write_is_not_used(folder: Path) -> None:
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o646])
+def test_a_file_that_others_may_write_is_not_used(folder: Path, mode: int) -> None:
     assert _answer("a", lambda: _constant(7)) == 7
-    _only_file(folder).chmod(0o666)
+    _only_file(folder).chmod(mode)
     assert _answer("a", lambda: _constant(8)) == 8
 
 
