@@ -9,7 +9,8 @@ depends on the states.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from elman.compiler.analyse import levels_of
 from elman.compiler.build import StepBuilder, moved
@@ -186,6 +187,24 @@ def _constants(step: Step) -> set[Var]:
         if all(arg in found for arg in equation.args):
             found.add(equation.var)
     return found
+
+
+def ordered(parts: Split, names: Sequence[str]) -> Split:
+    """The same with the reads of each projection in the order in which `names` has their matrices.
+
+    Where weights are stored joined in that order, the matrices of all reads are one.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    of = {p.var: places.get(p.name, len(places)) for p in parts.step.parameters}
+
+    def place(read: Read) -> int:
+        return of.get(read.matrices[0].var, len(places))
+
+    projections = tuple(
+        replace(projection, reads=tuple(sorted(projection.reads, key=place)))
+        for projection in parts.projections
+    )
+    return replace(parts, projections=projections)
 
 
 def fused(parts: Split) -> Split:

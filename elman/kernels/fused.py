@@ -59,6 +59,11 @@ class FusedParameters(Mapping[str, Tensor]):
         self.others = dict(others or {})
         self._views: dict[str, Tensor] | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The matrices of the inputs in the order in which their joined tensor holds them."""
+        return tuple(f"W.{gate}" for gate in self.gates)
+
     def views(self) -> dict[str, Tensor]:
         """Every parameter by name; one split for each joined tensor."""
         if self._views is not None:
@@ -73,12 +78,12 @@ class FusedParameters(Mapping[str, Tensor]):
             views.update({f"b.{gate}": zeros for gate in self.gates})
             views.update({f"u.{gate}": zeros for gate in self.apart})
         else:
-            parts = zip(self.gates, w.bias_ih.chunk(count), w.bias_hh.chunk(count), strict=True)
-            for gate, left, right in parts:
-                if gate in self.apart:
-                    views[f"b.{gate}"], views[f"u.{gate}"] = left, right
-                else:
-                    views[f"b.{gate}"] = left + right
+            sums = (w.bias_ih + w.bias_hh).chunk(count)
+            views.update({f"b.{gate}": part for gate, part in zip(self.gates, sums, strict=True)})
+            for gate in self.apart:
+                place = self.gates.index(gate)
+                views[f"b.{gate}"] = w.bias_ih.chunk(count)[place]
+                views[f"u.{gate}"] = w.bias_hh.chunk(count)[place]
         if w.hr is not None:
             views["U.h"] = w.hr
         views.update(self.others)

@@ -8,6 +8,7 @@ case: packing it is a reshape.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -160,6 +161,11 @@ class Layout:
     def offsets(self) -> list[int]:
         """Where each step begins, and the end."""
         return [0, *accumulate(self.rows)]
+
+    @cached_property
+    def tables(self) -> tuple[array[int], array[int]]:
+        """`offsets` and `rows` as machine code reads them, in 64 bits; at least one of each."""
+        return array("q", self.offsets), array("q", self.rows or [0])
 
     @cached_property
     def total(self) -> int:

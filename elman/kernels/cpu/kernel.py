@@ -148,14 +148,13 @@ class Kernel:
     ) -> Frame:
         """All that a run needs to know, in the form that the machine code reads; as `run`."""
         slots = (ctypes.c_int64 * self.arrays.slots)()
-        offsets = (ctypes.c_int64 * (layout.steps + 1))(*layout.offsets)
-        rows = (ctypes.c_int64 * max(1, layout.steps))(*layout.rows)
+        offsets, rows = layout.tables
         barrier = torch.zeros(BARRIER_BYTES // 8 + 16, dtype=torch.int64)
         header = {
             "steps": layout.steps,
             "batch": layout.batch,
-            "offsets": ctypes.addressof(offsets),
-            "rows": ctypes.addressof(rows),
+            "offsets": offsets.buffer_info()[0],
+            "rows": rows.buffer_info()[0],
             "reverse": int(reverse),
             "units": int(by_units),
             "resets": 0 if resets is None else resets.data_ptr(),

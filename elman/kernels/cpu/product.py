@@ -51,6 +51,7 @@ def linear(
     return output
 
 
+@functools.lru_cache(maxsize=64)
 def _rows(n: int) -> Layout:
     """Rows one behind the other as steps of a block each, the last one with what is left."""
     steps, block = -(-n // _BLOCK), min(n, _BLOCK)

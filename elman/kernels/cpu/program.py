@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler.differentiate import OWED, Adjoint, differentiate
-from elman.compiler.hoist import Projection, Read, Split, fused, split
+from elman.compiler.hoist import Projection, Read, Split, fused, ordered, split
 from elman.compiler.ir import Step, Var, dimensions
 from elman.compiler.lower import Addend, gather_sums, lower, with_sizes
 from elman.compiler.saving import LIMIT, Trained, with_saved
@@ -34,6 +34,8 @@ class Program:
         inside: whether the products of inputs are part of the loop, where each is used as it is
             made; with few rows one large product does them all before.
         storage: how the loops keep their weights.
+
+    `stored` names parameters in the order in which a joined tensor holds them, if one does.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Program:
         *,
         few: bool = False,
         storage: Storage = "full",
+        stored: Sequence[str] = (),
     ) -> None:
         self.dtype, self.target = dtype, target
         self.storage: Storage = storage
@@ -52,7 +55,7 @@ class Program:
         parts = split(self.whole)
         self.multiplies = any(equation.op == "matmul" for equation in parts.loop.equations)
         self.inside = bool(parts.projections) and not few
-        self.split: Split = fused(parts) if self.inside else parts
+        self.split: Split = fused(parts) if self.inside else ordered(parts, stored)
         self.loop = self.split.loop
         self._trained: dict[frozenset[str], Training] = {}
 
@@ -80,13 +83,13 @@ class Program:
             _signed_sum(read.vectors, values) if read.vectors else weight.new_zeros(len(weight))
             for read, weight in zip(projection.reads, weights, strict=True)
         ]
-        return _stacked(weights), torch.cat(biases)
+        return _stacked(weights), _stacked(biases)
 
 
 def _stacked(parts: list[Tensor]) -> Tensor:
-    """Matrices one above the other; a joined weight of which they are the rows, as it is."""
+    """Tensors one above the other; a joined one of which they are the rows, as it is."""
     base = parts[0]._base
-    if base is None or not base.is_contiguous() or base.dim() != 2:
+    if base is None or not base.is_contiguous() or base.dim() != parts[0].dim():
         return torch.cat(parts)
     at = base.data_ptr()
     for part in parts:
@@ -94,7 +97,7 @@ def _stacked(parts: list[Tensor]) -> Tensor:
             return torch.cat(parts)
         at += part.numel() * part.element_size()
     whole = sum(part.numel() for part in parts) == base.numel()
-    return base if whole and parts[0].shape[1] == base.shape[1] else torch.cat(parts)
+    return base if whole and parts[0].shape[1:] == base.shape[1:] else torch.cat(parts)
 
 
 def outside(

@@ -17,6 +17,7 @@ from elman.kernels.cpu.brain import multiplies_brain
 from elman.kernels.cpu.program import Program
 from elman.kernels.cpu.target import host
 from elman.kernels.cpu.work import Work
+from elman.kernels.fused import FusedParameters
 from elman.kernels.reference import Call
 
 SHORT = (torch.bfloat16, torch.float16)
@@ -46,10 +47,14 @@ def program_of(call: Call, storage: Storage = "full") -> Program:
         return sum(matrix.numel() * matrix.element_size() for matrix in matrices)
 
     few = few_rows(call.layout.batch, weights)
-    key = (id(call.step), tuple(sorted(call.sizes.items())), dtype, target, few, storage)
+    stored = call.parameters.names if isinstance(call.parameters, FusedParameters) else ()
+    sizes = tuple(sorted(call.sizes.items()))
+    key = (id(call.step), sizes, dtype, target, few, storage, stored)
     found = _PROGRAMS.get(key)
     if found is None or found[0] is not call.step:
-        made = Program(call.step, call.sizes, dtype, target, few=few, storage=storage)
+        made = Program(
+            call.step, call.sizes, dtype, target, few=few, storage=storage, stored=stored
+        )
         found = _PROGRAMS[key] = (call.step, made)
     return found[1]
 
