@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,48 @@ from elman.errors import ConfigError, DataError
 _LONGEST = 1_000_000  # characters of a line that is scored token by token
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How the next token is drawn."""
+
+    temperature: Annotated[float, Parameter(help="0 takes the best.", show_default=True)] = 1.0
+    top_k: Annotated[int, Parameter(help="Draw among the k best; 0: all.")] = 0
+    top_p: Annotated[float, Parameter(help="Draw among the best of this probability.")] = 1.0
+    min_p: Annotated[float, Parameter(help="Draw from this share of the best's on.")] = 0.0
+    repetition_penalty: Annotated[float, Parameter(help="Above 1: less repetition.")] = 1.0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a text must and must not be."""
+
+    stop: Annotated[tuple[str, ...], Parameter(help="A string that ends the text.")] = ()
+    forbid: Annotated[tuple[str, ...], Parameter(help="A string that must not occur.")] = ()
+    require: Annotated[tuple[str, ...], Parameter(help="A string that the text holds.")] = ()
+    matching: Annotated[str | None, Parameter(help="A regular expression for the text.")] = None
+    acrostic: Annotated[
+        str | None, Parameter(help="The first characters of the lines, in Chinese of the verses.")
+    ] = None
+
+    def named(self) -> dict[str, Any]:
+        """The arguments of `LanguageModel.generate`."""
+        from elman.decoding import Forbidden, Matching, acrostic
+
+        rules: list[Any] = []
+        if self.forbid:
+            rules.append(Forbidden(self.forbid))
+        if self.matching is not None:
+            rules.append(Matching(self.matching))
+        if self.acrostic is not None:
+            rules.append(acrostic(self.acrostic))
+        return {"constraints": rules, "stops": self.stop, "required": self.require}
+
+
+PLAIN, FREE = Drawing(), Rules()
+
+
 def generate(
     run: Annotated[Path, Parameter(help="The run directory.")],
     /,
@@ -24,20 +67,10 @@ def generate(
     prompt: Annotated[str, Parameter(help="What the text goes on from.")] = "",
     length: Annotated[int, Parameter(help="Tokens at most.", show_default=True)] = 500,
     samples: Annotated[int, Parameter(help="How many texts.", show_default=True)] = 1,
-    temperature: Annotated[float, Parameter(help="0 takes the best.", show_default=True)] = 1.0,
-    top_k: Annotated[int, Parameter(help="Draw among the k best; 0: all.")] = 0,
-    top_p: Annotated[float, Parameter(help="Draw among the best of this probability.")] = 1.0,
-    min_p: Annotated[float, Parameter(help="Draw from this share of the best's on.")] = 0.0,
-    repetition_penalty: Annotated[float, Parameter(help="Above 1: less repetition.")] = 1.0,
+    drawing: Drawing = PLAIN,
     beam: Annotated[int | None, Parameter(help="Search with so many beams; no drawing.")] = None,
     length_penalty: Annotated[float, Parameter(help="Of a beam: above 0 for longer texts.")] = 0.0,
-    stop: Annotated[tuple[str, ...], Parameter(help="A string that ends the text.")] = (),
-    forbid: Annotated[tuple[str, ...], Parameter(help="A string that must not occur.")] = (),
-    require: Annotated[tuple[str, ...], Parameter(help="A string that the text holds.")] = (),
-    matching: Annotated[str | None, Parameter(help="A regular expression for the text.")] = None,
-    acrostic: Annotated[
-        str | None, Parameter(help="The first characters of the lines, in Chinese of the verses.")
-    ] = None,
+    rules: Rules = FREE,
     seed: Annotated[int, Parameter(help="The seed of the draws.", show_default=True)] = 1,
     stream: Annotated[bool, Parameter(help="Show each token when it is made.")] = False,
     chat: Annotated[bool, Parameter(help="Talk with the model, a line a turn.")] = False,
@@ -49,16 +82,8 @@ def generate(
     task = _language_model(run)
     if samples < 1:
         raise ConfigError(f"got {samples}, wanted 1 sample or more.", where="--samples")
-    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-                "repetition_penalty": repetition_penalty}  # fmt: skip
-    constrained = matching is not None or acrostic is not None
-    if (beam is not None or chat) and (stop or forbid or require or constrained):
-        raise ConfigError(
-            "--beam and --chat write without constraints.",
-            hint="Leave out --stop, --forbid, --require, --matching and --acrostic.",
-        )
-    if chat and (prompt or weights or beam is not None):
-        raise ConfigError("--chat takes no --prompt, --weights or --beam.", where="--chat")
+    sampling = asdict(drawing)
+    _check(beam=beam, chat=chat, ruled=rules != FREE, spoken=bool(prompt or weights))
     if length_penalty and beam is None:
         raise ConfigError("only a beam has a length penalty.", where="--length-penalty",
                           hint="Name it: --beam 5, or leave --length-penalty out.")  # fmt: skip
@@ -79,13 +104,23 @@ def generate(
             else:
                 show(f"{score:.3f}\t{text}")
         return
-    options: dict[str, Any] = {
-        "length": length, **sampling, "stops": stop,
-        "constraints": _rules(forbid, matching, acrostic), "required": require, "weights": weights,
-    }  # fmt: skip
     for number in range(samples):
-        tokens = task.generate(prompt, stream=True, seed=seed + number, **options)
+        tokens = task.generate(
+            prompt, length=length, stream=True, seed=seed + number, weights=weights,
+            **sampling, **rules.named(),
+        )  # fmt: skip
         _write(tokens, prompt, stream, scores, json)
+
+
+def _check(*, beam: int | None, chat: bool, ruled: bool, spoken: bool) -> None:
+    """Refuses what a beam or a chat cannot do."""
+    if (beam is not None or chat) and ruled:
+        raise ConfigError(
+            "--beam and --chat write without constraints.",
+            hint="Leave out --stop, --forbid, --require, --matching and --acrostic.",
+        )
+    if chat and (spoken or beam is not None):
+        raise ConfigError("--chat takes no --prompt, --weights or --beam.", where="--chat")
 
 
 def _refuse(option: str, does: str, **given: object) -> None:
@@ -129,19 +164,6 @@ def _write(tokens: Any, prompt: str, stream: bool, scores: bool, json: bool) -> 
         show_json({"prompt": prompt, "text": text, "tokens": parts}, indent=None)
     else:
         show(prompt + text)
-
-
-def _rules(forbid: tuple[str, ...], matching: str | None, word: str | None) -> list[Any]:
-    from elman.decoding import Forbidden, Matching, acrostic
-
-    rules: list[Any] = []
-    if forbid:
-        rules.append(Forbidden(forbid))
-    if matching is not None:
-        rules.append(Matching(matching))
-    if word is not None:
-        rules.append(acrostic(word))
-    return rules
 
 
 def score(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -15,6 +16,9 @@ from elman.cli.options import NONE, TrainOptions
 from elman.cli.output import duration, number, show, show_json, table
 from elman.cli.progress import watching
 from elman.errors import ConfigError, ElmanError
+
+if TYPE_CHECKING:
+    from elman.training import Event
 
 Shown = Callable[[Mapping[str, Any], Path, Path | None], None]
 
@@ -29,6 +33,73 @@ MEASURES = {
     "log_loss": "log loss",
     "ece": "calibration error",
 }
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """How a classifier is measured: once, by cross-validation, or as a learning curve."""
+
+    folds: Annotated[
+        int | None, Parameter(help="Cross-validate with so many folds; no model is kept.")
+    ] = None
+    shots: Annotated[
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=1,
+            help="A learning curve over so many labelled examples, as 10 30 100 or 10,30,100.",
+        ),
+    ] = ()
+    shots_seeds: Annotated[
+        int, Parameter(help="Samples of each number of examples.", show_default=True)
+    ] = 3
+
+    def check(self, valid: str | None, test: str | None, *, resume: bool) -> None:
+        """Refuses what does not go together.
+
+        Raises:
+            ConfigError: it is asked for.
+        """
+        if self.folds is not None and self.shots:
+            raise ConfigError("--folds and --shots are two ways to measure.", hint="Take one.")
+        if self.folds is not None:
+            _refuse_beside_folds(valid, test, resume)
+        _numbers(self.shots)
+
+    @property
+    def kind(self) -> str:
+        """What the run's folder is called after."""
+        return "folds" if self.folds is not None else "shots" if self.shots else "classify"
+
+    def run(
+        self,
+        task: elman.Classifier,
+        data: str,
+        on_event: Callable[[Event], None],
+        asked: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """Trains and measures: the document of the run. `asked` is what `fit` takes by name."""
+        if self.folds is not None:
+            found = task.cross_validate(data, self.folds, out=asked["out"], on_event=on_event)
+            return found.summary()
+        if self.shots:
+            numbers = _numbers(self.shots)
+            curve = task.few_shot(
+                data, shots=numbers, seeds=self.shots_seeds, on_event=on_event, **asked
+            )
+            return curve.summary()
+        return task.fit(data, on_event=on_event, **asked).summary()
+
+    def show(self, document: Mapping[str, Any], folder: Path, report: Path | None) -> None:
+        """Prints what came out."""
+        shown: dict[str, Shown] = {
+            "folds": show_folds, "shots": show_curve, "classify": _show_result
+        }  # fmt: skip
+        shown[self.kind](document, folder, report)
+
+
+ONCE = Measuring()
+"""One training, one measurement."""
 
 
 def classify(
@@ -56,19 +127,7 @@ def classify(
     pretrain: Annotated[
         str | None, Parameter(help="Text that a language model learns first, to begin with.")
     ] = None,
-    folds: Annotated[
-        int | None, Parameter(help="Cross-validate with so many folds; no model is kept.")
-    ] = None,
-    shots: Annotated[
-        tuple[str, ...],
-        Parameter(
-            consume_multiple=1,
-            help="A learning curve over so many labelled examples, as 10 30 100 or 10,30,100.",
-        ),
-    ] = (),
-    shots_seeds: Annotated[
-        int, Parameter(help="Samples of each number of examples.", show_default=True)
-    ] = 3,
+    measuring: Measuring = ONCE,
     options: TrainOptions = NONE,
     overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
 ) -> None:
@@ -88,28 +147,12 @@ def classify(
     task = elman.Classifier(
         preset=preset, config=settings, **options.named(), **own, bidirectional=bidirectional
     )
-    if folds is not None and shots:
-        raise ConfigError("--folds and --shots are two ways to measure.", hint="Take one.")
-    if folds is not None:
-        _refuse_beside_folds(valid, test, options.resume)
-    numbers = _numbers(shots)
-    kind = "folds" if folds is not None else "shots" if shots else "classify"
-    folder = options.folder(kind, data)
-    shown: Shown = show_curve if shots else show_folds if folds is not None else _show_result
-    asked: Mapping[str, Any] = {
-        "valid": valid, "test": test, "out": folder, "resume": options.resume
-    }  # fmt: skip
+    measuring.check(valid, test, resume=options.resume)
+    folder = options.folder(measuring.kind, data)
+    asked = {"valid": valid, "test": test, "out": folder, "resume": options.resume}
     with watching() as on_event:
-        if folds is not None:
-            document = task.cross_validate(data, folds, out=folder, on_event=on_event).summary()
-        elif shots:
-            curve = task.few_shot(
-                data, shots=numbers, seeds=shots_seeds, on_event=on_event, **asked
-            )
-            document = curve.summary()
-        else:
-            document = task.fit(data, on_event=on_event, **asked).summary()
-    finish(document, folder, json=options.json, show_result=shown)
+        document = measuring.run(task, data, on_event, asked)
+    finish(document, folder, json=options.json, show_result=measuring.show)
 
 
 def _numbers(shots: tuple[str, ...]) -> list[int]:

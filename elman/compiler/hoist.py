@@ -189,6 +189,12 @@ def _constants(step: Step) -> set[Var]:
     return found
 
 
+def sums_inputs(parts: Split) -> bool:
+    """Whether sums over the features of inputs have left the loop."""
+    levels = levels_of(parts.step)
+    return any(PRIMITIVES[e.op].reduces and levels[e.var] == "X" for e in parts.outer)
+
+
 def ordered(parts: Split, names: Sequence[str]) -> Split:
     """The same with the reads of each projection in the order in which `names` has their matrices.
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import elman
 from elman.cells import Cell, find
 from elman.data import Tokeniser
 from elman.data.corpus import EncodedCorpus, encode_corpus
@@ -20,6 +19,7 @@ from elman.errors import ConfigError, DataError, ElmanError
 from elman.files import write_json
 from elman.tasks import run
 from elman.tasks.lm_config import COMMON, MANY, PRESETS, LmConfig
+from elman.tasks.lm_document import run_document
 from elman.tasks.lm_drawing import Wanted
 from elman.tasks.lm_files import FittedText, load_text
 from elman.tasks.lm_generation import Chat, Token, beam, generate
@@ -34,9 +34,8 @@ from elman.tasks.lm_preparation import (
     to_measure,
 )
 from elman.tasks.lm_training import LanguageTraining, token_losses
-from elman.tasks.run_command import command
 from elman.tasks.settings import layered
-from elman.tasks.validation_part import origin, own_part
+from elman.tasks.validation_part import own_part
 from elman.training import Event, check_extras, fit, notes_to
 
 OnEvent = Callable[[Event], None]
@@ -128,27 +127,20 @@ class LanguageModel:
             run.write_config(folder, config.model_dump(mode="json"))
         fitted = self._fitted = self._build(made, before)
         fitted.config = config
-        trainable = LanguageTraining(
-            fitted.network, made.train, made.valid, self.config, made.tokeniser
+        self._train(made, config, folder, resume, on_event)
+        split = ("valid", made.valid) if made.test is None else ("test", made.test)
+        evaluation = measured(fitted.network, split[1], fitted.floor, split=split[0])
+        samples = {seed: self.generate(length=300, seed=seed) for seed in (1, 2)}
+        document = run_document(
+            fitted,
+            made,
+            evaluation,
+            data=data,
+            held={"valid": valid, "test": test},
+            name="lm" if folder is None else folder.name,
+            samples=samples,
+            seconds=time.perf_counter() - begun,
         )
-        settings = config.model_dump(mode="json", exclude={"training"})
-        fit(
-            trainable,
-            self.config.training,
-            directory=folder,
-            on_event=on_event,
-            resume=resume,
-            extra_state={"settings": settings, "data": made.train.fingerprint},
-        )
-        fitted.network.cpu().eval()
-        part = ("valid", made.valid) if made.test is None else ("test", made.test)
-        evaluation = measured(fitted.network, part[1], fitted.floor, split=part[0])
-        document = self._document(
-            made, evaluation, fspath(data), folder, time.perf_counter() - begun
-        )
-        for name, held in (("valid", valid), ("test", test)):
-            if held is not None:
-                document["data"][name] |= origin(held)
         if folder is not None:
             self._write(folder, document)
         return LmResult(self, evaluation, document, folder)
@@ -310,6 +302,27 @@ class LanguageModel:
             run.create(folder)
         return folder
 
+    def _train(
+        self,
+        made: PreparedText,
+        config: LmConfig,
+        folder: Path | None,
+        resume: bool,
+        on_event: OnEvent | None,
+    ) -> None:
+        network = self._trained().network
+        trainable = LanguageTraining(network, made.train, made.valid, self.config, made.tokeniser)
+        settings = config.model_dump(mode="json", exclude={"training"})
+        fit(
+            trainable,
+            self.config.training,
+            directory=folder,
+            on_event=on_event,
+            resume=resume,
+            extra_state={"settings": settings, "data": made.train.fingerprint},
+        )
+        network.cpu().eval()
+
     def _build(self, made: PreparedText, before: LanguageModel | None) -> FittedText:
         torch.manual_seed(self.config.training.seed)
         tied = self.config.model.tied
@@ -322,47 +335,6 @@ class LanguageModel:
         floor = None if made.floor is None else (made.floor.name, made.floor.model)
         replies = made.train.counted is not None
         return FittedText(self.config, network, made.tokeniser, floor, replies)
-
-    def _document(
-        self,
-        made: PreparedText,
-        evaluation: LmEvaluation,
-        path: str,
-        folder: Path | None,
-        seconds: float,
-    ) -> dict[str, Any]:
-        fitted = self._trained()
-        parts = {"train": made.train, "valid": made.valid, "test": made.test}
-        return {
-            "format": 1,
-            "elman": elman.__version__,
-            "task": "lm",
-            "name": folder.name if folder is not None else "lm",
-            "created": run.now(),
-            "seconds": seconds,
-            "command": command(),
-            "samples": [
-                {"seed": seed, "text": self.generate(length=300, seed=seed)} for seed in (1, 2)
-            ],
-            "passage": fitted.surprises((made.test or made.valid).ids[:601]),
-            "data": {
-                name: {"path": path, "rows": part.documents, "tokens": {"total": part.predicted},
-                       "characters": part.characters, "fingerprint": part.fingerprint,
-                       "unknown_share": part.unknown / max(1, part.predicted)}
-                for name, part in parts.items() if part is not None
-            },
-            "model": {
-                "parameters": sum(p.numel() for p in fitted.network.parameters()),
-                "cell": self.config.model.cell,
-                "level": getattr(made.tokeniser, "level", None),
-                "vocabulary": made.tokeniser.size,
-            },
-            "evaluation": {**evaluation.facts, "metrics": dict(evaluation.metrics),
-                           "by_position": dict(evaluation.by_position)},
-            "floor": dict(evaluation.floor) if evaluation.floor else None,
-            "tried": dict(made.floor.tried) if made.floor else None,
-            "sentence": evaluation.sentence,
-        }  # fmt: skip
 
     def _write(self, folder: Path, document: Mapping[str, Any] | None) -> None:
         files = self._trained().save(folder)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler.differentiate import OWED, Adjoint, differentiate
-from elman.compiler.hoist import Projection, Read, Split, fused, ordered, split
+from elman.compiler.hoist import Projection, Read, Split, fused, ordered, split, sums_inputs
 from elman.compiler.ir import Step, Var, dimensions
 from elman.compiler.lower import Addend, gather_sums, lower, with_sizes
 from elman.compiler.saving import LIMIT, Trained, with_saved
@@ -31,8 +31,8 @@ class Program:
         split: what is around the loop and what is inside.
         loop: what is inside.
         multiplies: whether states are multiplied by matrices.
-        inside: whether the products of inputs are part of the loop, where each is used as it is
-            made; with few rows one large product does them all before.
+        inside: whether the products of inputs, and sums over their features, are part of the
+            loop, where each is used as it is made; with few rows they are all done before.
         storage: how the loops keep their weights.
 
     `stored` names parameters in the order in which a joined tensor holds them, if one does.
@@ -51,11 +51,17 @@ class Program:
     ) -> None:
         self.dtype, self.target = dtype, target
         self.storage: Storage = storage
-        self.whole = gather_sums(lower(with_sizes(step, sizes)))
-        parts = split(self.whole)
+        sized = with_sizes(step, sizes)
+        parts = split(gather_sums(lower(sized)))
         self.multiplies = any(equation.op == "matmul" for equation in parts.loop.equations)
-        self.inside = bool(parts.projections) and not few
-        self.split: Split = fused(parts) if self.inside else ordered(parts, stored)
+        # Outside of the loop every operation between two sums reads and writes all steps.
+        sums = sums_inputs(parts)
+        self.inside = not few and (bool(parts.projections) or sums)
+        if not self.inside:
+            self.split: Split = ordered(parts, stored)
+        else:
+            whole = gather_sums(lower(sized, inputs=False))
+            self.split = split(whole, inputs=False) if sums else fused(parts)
         self.loop = self.split.loop
         self._trained: dict[frozenset[str], Training] = {}
 
