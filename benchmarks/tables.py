@@ -25,11 +25,12 @@ PEERS = {
     ("bfloat16", "torch"): "torch.nn in float32",
     ("bfloat16", "torch autocast"): "torch.nn in bfloat16",
     ("custom", "loop"): "a loop in torch",
-    ("custom", "scan"): "a parallel scan in torch",
-    ("compiled", "compiled"): "torch.compile of a loop",
+    ("custom", "parallel scan"): "a parallel scan in torch",
+    ("compiled", "torch.compile"): "torch.compile of a loop",
     ("step", "torch"): "torch.nn.LSTM or GRU",
     ("step", "torch cell"): "torch.nn.LSTMCell or GRUCell",
     ("step", "onnxruntime"): "onnxruntime",
+    ("padded", "onnxruntime"): "onnxruntime",
 }
 PARTS = {"padded": ", padded", "ragged": ", ragged", "step": ", one step of one row"}
 PARTS |= {"bfloat16": ", padded, in bfloat16"}
@@ -78,14 +79,12 @@ def _said(cell: str) -> str:
 def speeds(path: Path) -> str:
     """Peer time / elman time by kind of work: geometric mean, and the smallest and largest."""
     groups: dict[tuple[str, str, str], dict[str, list[Ratio]]] = {}
-    for line in _newest(path):
-        part = line["part"]
-        for item in speed.ratios(line["name"], line["milliseconds"]):
-            way = item.case.removeprefix(line["name"]).strip()
-            kind = item.case.split()[0]
-            if part not in PARTS:
-                kind = SCANS if "4096" in item.case else CELLS
-            groups.setdefault((part, kind, item.peer), {}).setdefault(way, []).append(item)
+    for (part, name, _, peer), item in _newest(path).items():
+        way = item.case.removeprefix(name).strip()
+        kind = item.case.split()[0]
+        if part not in PARTS:
+            kind = SCANS if "4096" in item.case else CELLS
+        groups.setdefault((part, kind, peer), {}).setdefault(way, []).append(item)
     rows = []
     order = [*PARTS, "custom", "compiled"]
     for (part, kind, peer), ways in sorted(groups.items(), key=lambda g: order.index(g[0][0])):
@@ -93,7 +92,7 @@ def speeds(path: Path) -> str:
             if ahead in ways:
                 named = kind + PARTS.get(part, "") + (", 8 bits" if "int8" in ahead else "")
                 figures = [_spread(ways[way]) if way in ways else "" for way in (ahead, both)]
-                rows.append([named, PEERS.get((part, peer), peer), *figures])
+                rows.append([named, PEERS[part, peer], *figures])
     return table(["layer", "beside", "forward", "forward and backward"], rows)
 
 
@@ -118,16 +117,18 @@ def accuracies(path: Path) -> str:
     return table(["set", "elman", "floor", "minutes", "seeds"], rows)
 
 
-def _newest(path: Path) -> list[dict[str, Any]]:
-    """The last line of each case that was timed."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+def _newest(path: Path) -> dict[tuple[str, str, str, str], Ratio]:
+    """The last ratio of each part, name, case and peer; a peer may be missing from a later run."""
+    found: dict[tuple[str, str, str, str], Ratio] = {}
+    fair: set[tuple[str, str, str, str]] = set()
     for line in _lines(path):
-        key = (line["part"], line["name"])
-        if "milliseconds" not in line:
-            continue
-        if line["malloc"] == "fair" or found.get(key, {}).get("malloc") != "fair":
-            found[key] = line
-    return list(found.values())
+        kept = line.get("malloc") == "fair"
+        for item in speed.ratios(line["name"], line.get("milliseconds", {})):
+            key = (line["part"], line["name"], item.case, item.peer)
+            if key[::3] in PEERS and (kept or key not in fair):
+                found[key] = item
+                fair |= {key} if kept else set()
+    return found
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
