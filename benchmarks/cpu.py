@@ -23,7 +23,6 @@ from elman.diagnostics import speed
 from elman.diagnostics.speed import Calls, Ratio
 
 SHAPES = [(64, 256, 128), (64, 256, 256), (64, 128, 512), (16, 512, 1024), (1, 256, 256)]
-LARGE = ("GRUResetBefore", "PeepholeLSTM", "MGU", "LayerNormLSTM", "LEM")
 SHARED = ("padded", "custom")
 FAIR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 FAIR |= {"MALLOC_TOP_PAD_": "268435456"}
@@ -132,7 +131,7 @@ def _low(kind: str, batch: int, steps: int, hidden: int) -> Calls:
 
 def custom() -> Cases:
     """Cells of one's own beside loops, and beside the parallel scan where there is one."""
-    for name in LARGE:
+    for name in speed.OWN:
         yield f"{name} 64x256x256", partial(speed.beside_loops, name, (64, 256, 256))
     for name in ("minGRU", "RGLRU"):
         peers = [name, f"{name} scan"]
@@ -144,7 +143,7 @@ def custom() -> Cases:
 
 def compiled() -> Cases:
     """The same beside torch.compile of the loops, which takes a long while for each length."""
-    for name in LARGE:
+    for name in speed.OWN:
         yield (
             f"{name} 64x64x256",
             partial(speed.beside_loops, name, (64, 64, 256), compiled=True),

@@ -127,7 +127,8 @@ def _newest(path: Path) -> dict[tuple[str, str, str, str], Ratio]:
             key = (line["part"], line["name"], item.case, item.peer)
             if key[::3] in PEERS and (kept or key not in fair):
                 found[key] = item
-                fair |= {key} if kept else set()
+                if kept:
+                    fair.add(key)
     return found
 
 

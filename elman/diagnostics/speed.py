@@ -38,7 +38,7 @@ _PAUSE = 0.02  # for the threads of the call before, which wait by spinning
 KINDS = ("LSTM", "GRU", "RNN")
 _SHAPES = ((64, 256, 128), (64, 256, 256))
 _UNITS = (256, 512)
-_OWN = ("GRUResetBefore", "PeepholeLSTM", "MGU", "LayerNormLSTM", "LEM")
+OWN = ("GRUResetBefore", "PeepholeLSTM", "MGU", "LayerNormLSTM", "LEM")
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def standard_cases(*, compiled: bool = False) -> dict[str, Callable[[], Calls]]:
             for shape in _SHAPES:
                 sizes = "x".join(map(str, shape))
                 cases[f"{kind} {name} {sizes}"] = partial(make, kind, *shape)
-    for name in _OWN:
+    for name in OWN:
         shape = (64, 64, 256)
         make = partial(beside_loops, name, shape, compiled=compiled)
         cases[f"{name} {'x'.join(map(str, shape))}"] = make

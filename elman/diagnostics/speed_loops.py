@@ -14,7 +14,7 @@ class Loop(nn.Module):
 
     Args:
         name: of the cell in elman's catalogue.
-        inputs: H, also the features of the input.
+        hidden: H, also the features of the input.
     """
 
     def __init__(self, name: str, hidden: int) -> None:

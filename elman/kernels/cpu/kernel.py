@@ -89,14 +89,19 @@ class Kernel:
         unit = max(_ALIGN // self.bytes, 1)
         return -(-size // unit) * unit
 
-    def room(self, array: Array, rows: int) -> Tensor:
-        """Memory for so many rows of an array, `(rows, padded size)`, not filled."""
-        return torch.empty(rows, self.padded(array.size), dtype=self.dtype)
-
-    def rooms(self, array: Array, threads: int, rows: int) -> Tensor:
-        """Memory of each thread's own for a "scratch" array."""
-        kind = torch.int16 if array.name.startswith("rounded") else self.dtype
-        return torch.zeros(threads, rows, self.padded(array.size) + 64, dtype=kind)
+    def own(self, threads: int, rows: int) -> dict[str, Tensor]:
+        """Memory for what the kernel writes for itself: passed values, scratch and sums."""
+        found: dict[str, Tensor] = {}
+        for name, array in self.arrays.table.items():
+            size = self.padded(array.size)
+            if array.kind == "passed":
+                found[name] = torch.empty(2, rows, size, dtype=self.dtype)
+            elif array.kind == "scratch":
+                kind = torch.int16 if name.startswith("rounded") else self.dtype
+                found[name] = torch.zeros(threads, rows, size + 64, dtype=kind)
+            elif array.kind == "sum":
+                found[name] = torch.zeros(threads, size, dtype=self.dtype)
+        return found
 
     def stream(self, var: Var) -> Array:
         """The stream that a result is written to."""
@@ -117,25 +122,28 @@ class Kernel:
         arrays: Mapping[str, Tensor],
         layout: Layout,
         *,
-        reverse: bool,
-        resets: Tensor | None,
-        threads: int,
-        by_units: bool,
-    ) -> None:
-        """Runs the time loop.
+        reverse: bool = False,
+        resets: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Runs the time loop on as many threads as torch has and the layout is worth.
 
         Args:
-            arrays: by name; streams `(N, size)`, states and passed values `(2, B, padded)`, given
-                `(B, padded)`, vectors `(size,)`, sums `(threads, padded)`, weights as packed. The
-                last dimension is contiguous.
+            arrays: by name; streams `(N, size)`, states `(2, B, padded)`, given `(B, padded)`,
+                vectors `(size,)`, weights as packed. The last dimension is contiguous.
             layout: where the steps lie.
             reverse: from the last step to the first.
             resets: `(N,)` bool: rows marked before a step (after it, for an adjoint).
-            threads: at most so many.
-            by_units: deal units, not rows.
+
+        Returns:
+            The kernel's own arrays by name, sums `(threads, padded)` among them.
         """
-        frame = self.frame(arrays, layout, reverse=reverse, resets=resets, by_units=by_units)
+        threads, by_units = self.threads_for(layout, team.available())
+        own = self.own(threads, layout.batch)
+        frame = self.frame(
+            {**arrays, **own}, layout, reverse=reverse, resets=resets, by_units=by_units
+        )
         frame.run(threads)
+        return own
 
     def frame(
         self,
@@ -146,7 +154,10 @@ class Kernel:
         resets: Tensor | None = None,
         by_units: bool = False,
     ) -> Frame:
-        """All that a run needs to know, in the form that the machine code reads; as `run`."""
+        """All that a run needs to know, in the form that the machine code reads; as `run`.
+
+        `arrays` holds the kernel's own too; `by_units`: units are dealt to threads, not rows.
+        """
         slots = (ctypes.c_int64 * self.arrays.slots)()
         offsets, rows = layout.tables
         barrier = torch.zeros(BARRIER_BYTES // 8 + 16, dtype=torch.int64)

@@ -21,7 +21,8 @@ from torch import Tensor
 from elman.kernels.cpu import cache, team
 from elman.kernels.cpu.barrier import emit_flush_to_zero, emit_restore
 from elman.kernels.cpu.brain import interleaved, multiply_pairs
-from elman.kernels.cpu.memory import I64, POINTER, lanes_below, loop, masked_load, prefetch
+from elman.kernels.cpu.context import ContextWriter
+from elman.kernels.cpu.memory import I64, lanes_below, loop, masked_load, prefetch
 from elman.kernels.cpu.pairs import I32, broadcast
 from elman.kernels.cpu.target import Target, host
 from elman.kernels.cpu.vectors import Vectors
@@ -79,7 +80,7 @@ def _address(double: bool, brain: bool, target: Target) -> int:
     return cache.load(f"outer products {double} {brain}", writer.write, target).address(_NAME)
 
 
-class _Outer:
+class _Outer(ContextWriter):
     """Writes the kernel for a target.
 
     With `brain` two rows of a block stand in memory as one of pairs, which one instruction
@@ -87,10 +88,9 @@ class _Outer:
     """
 
     def __init__(self, target: Target, double: bool, brain: bool) -> None:
-        self.target, self.double, self.brain = target, double, brain
+        super().__init__(target, double)
+        self.brain = brain
         self.deep = 2 if brain else 1  # rows of a block that are one line of a copy
-        self.bytes = 8 if double else 4
-        self.lanes = target.lanes(double)
         self.count = 4 if target.registers == 32 else 2
         self.width = self.lanes * self.count
         # A line more than the block needs: tiles at a power of two would share cache sets.
@@ -102,36 +102,18 @@ class _Outer:
 
     def write(self) -> str:
         """The kernel as LLVM assembly."""
-        self.module = ir.Module(name="elman")
-        self.module.triple = self.target.triple
-        kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
-        function = ir.Function(self.module, kind, _NAME)
-        builder = self.builder = ir.IRBuilder(function.append_basic_block("entry"))
-        context, thread, threads = function.args
+        thread, threads = self.begin(_NAME)
+        builder = self.builder
         saved = emit_flush_to_zero(self.module, builder)
-        self.vectors = Vectors(builder, self.lanes, self.double)
-        self.context = context
-        self.given = {name: self._field(I64(k)) for k, name in enumerate(_FIELDS)}
-        self.panel = self._at(self.given["room"], thread, self.given["room_row"])
+        self.given = {name: self.field(I64(k)) for k, name in enumerate(_FIELDS)}
+        self.panel = self.at(self.given["room"], thread, self.given["room_row"])
         self.tiles = builder.add(self.panel, I64(_BLOCK * self.width * self.bytes))
         tiles = builder.sdiv(builder.add(self.given["p"], I64(_ROWS - 1)), I64(_ROWS))
-        low = builder.sdiv(builder.mul(tiles, thread), threads)
-        high = builder.sdiv(builder.mul(tiles, builder.add(thread, I64(1))), threads)
-        self.share = (low, high)
+        self.mine = self.share(tiles, thread, threads)
         loop(builder, I64(0), self.given["n"], I64(_BLOCK), self._block)
         emit_restore(self.module, builder, saved)
         builder.ret_void()
         return str(self.module)
-
-    def _field(self, number: Any) -> Any:
-        place = self.builder.gep(self.context, [number], source_etype=I64)
-        return self.builder.load(place, typ=I64)
-
-    def _at(self, base: Any, number: Any, distance: Any) -> Any:
-        return self.builder.add(base, self.builder.mul(number, distance))
-
-    def _pointer(self, address: Any) -> Any:
-        return self.builder.inttoptr(address, POINTER)
 
     def _block(self, first: Any) -> None:
         builder = self.builder
@@ -143,12 +125,12 @@ class _Outer:
 
         def panel(k: Any) -> None:
             self._copy_panel(first, count, k)
-            loop(builder, *self.share, I64(1), lambda tile: self._tile(tile, k, first))
+            loop(builder, *self.mine, I64(1), lambda tile: self._tile(tile, k, first))
 
         def entry(number: Any) -> None:
-            start = self._at(I64(len(_FIELDS)), number, I64(len(_ENTRY)))
+            start = self.at(I64(len(_FIELDS)), number, I64(len(_ENTRY)))
             for k, name in enumerate(_ENTRY):
-                self.given[name] = self._field(builder.add(start, I64(k)))
+                self.given[name] = self.field(builder.add(start, I64(k)))
             loop(builder, I64(0), self.given["k"], I64(self.width), panel)
 
         loop(builder, I64(0), self.given["count"], I64(1), entry)
@@ -162,10 +144,10 @@ class _Outer:
         for row, there in sources:
             limit = builder.select(there, self.given[entry], I64(0))
             mask = lanes_below(builder, start, limit, lanes)
-            pointer = self._pointer(self._at(row, start, I64(self.bytes)))
+            pointer = self.pointer(self.at(row, start, I64(self.bytes)))
             values.append(masked_load(self.module, builder, pointer, mask, vectors))
         value = interleaved(builder, vectors, *values) if self.brain else values[0]
-        builder.store(value, self._pointer(to), align=lanes * self.bytes)
+        builder.store(value, self.pointer(to), align=lanes * self.bytes)
 
     def _rows(self, first: Any, count: Any, line: Any, entry: str) -> list[tuple[Any, Any]]:
         """The addresses of the rows of a line, and whether the block has them."""
@@ -173,7 +155,7 @@ class _Outer:
         found: list[tuple[Any, Any]] = []
         for k in range(self.deep):
             n = builder.add(builder.mul(line, I64(self.deep)), I64(k))
-            row = self._at(given[entry], builder.add(first, n), given[f"{entry}_row"])
+            row = self.at(given[entry], builder.add(first, n), given[f"{entry}_row"])
             found.append((row, builder.icmp_signed("<", n, count)))
         return found
 
@@ -183,13 +165,13 @@ class _Outer:
 
         def line(number: Any) -> None:
             rows = self._rows(first, count, number, "d")
-            to = self._at(self.tiles, number, I64(_ROWS * self.bytes))
+            to = self.at(self.tiles, number, I64(_ROWS * self.bytes))
 
             def tile(which: Any) -> None:
-                place = self._at(to, which, I64(self.tile * self.bytes))
+                place = self.at(to, which, I64(self.tile * self.bytes))
                 self._copy(rows, place, builder.mul(which, I64(_ROWS)), _ROWS, "p")
 
-            loop(builder, *self.share, I64(1), tile)
+            loop(builder, *self.mine, I64(1), tile)
 
         loop(builder, I64(0), self.lines, I64(1), line)
 
@@ -199,7 +181,7 @@ class _Outer:
 
         def line(number: Any) -> None:
             rows = self._rows(first, count, number, "x")
-            to = self._at(self.panel, number, I64(self.width * self.bytes))
+            to = self.at(self.panel, number, I64(self.width * self.bytes))
             for vector in range(self.count):
                 start = builder.add(k, I64(vector * self.lanes))
                 place = builder.add(to, I64(vector * self.lanes * self.bytes))
@@ -214,12 +196,12 @@ class _Outer:
         """
         builder, given, vectors = self.builder, self.given, self.vectors
         keys = [(row, vector) for row in range(_ROWS) for vector in range(self.count)]
-        corner = self._at(given["c"], builder.mul(tile, I64(_ROWS)), given["c_row"])
-        corner = self._at(corner, k, I64(self.bytes))
+        corner = self.at(given["c"], builder.mul(tile, I64(_ROWS)), given["c_row"])
+        corner = self.at(corner, k, I64(self.bytes))
         places = {
-            (row, vector): self._pointer(
+            (row, vector): self.pointer(
                 builder.add(
-                    self._at(corner, I64(row), given["c_row"]),
+                    self.at(corner, I64(row), given["c_row"]),
                     I64(vector * self.lanes * self.bytes),
                 )
             )
@@ -227,7 +209,7 @@ class _Outer:
         }
         for place in places.values():
             prefetch(self.module, builder, place)
-        column = self._at(self.tiles, tile, I64(self.tile * self.bytes))
+        column = self.at(self.tiles, tile, I64(self.tile * self.bytes))
         before = builder.block
         inside, after = builder.append_basic_block("n"), builder.append_basic_block("done")
         builder.branch(inside)
@@ -254,16 +236,16 @@ class _Outer:
     def _products(self, n: Any, column: Any, totals: dict[tuple[int, int], Any]) -> Any:
         """One line of the block: 4 numbers of D, or pairs of them, against a panel's line of X."""
         builder, vectors = self.builder, self.vectors
-        line = self._at(self.panel, n, I64(self.width * self.bytes))
+        line = self.at(self.panel, n, I64(self.width * self.bytes))
         weights = [
             builder.load(
-                self._pointer(builder.add(line, I64(vector * self.lanes * self.bytes))),
+                self.pointer(builder.add(line, I64(vector * self.lanes * self.bytes))),
                 typ=ir.VectorType(I32, self.lanes) if self.brain else vectors.type,
                 align=self.lanes * self.bytes,
             )
             for vector in range(self.count)
         ]
-        numbers = self._at(column, n, I64(_ROWS * self.bytes))
+        numbers = self.at(column, n, I64(_ROWS * self.bytes))
         made: dict[tuple[int, int], Any] = {}
         for row in range(_ROWS):
             address = builder.add(numbers, I64(row * self.bytes))
@@ -276,7 +258,7 @@ class _Outer:
         if self.brain:
             return broadcast(self.builder, address, self.lanes)
         vectors = self.vectors
-        return vectors.splat(self.builder.load(self._pointer(address), typ=vectors.scalar))
+        return vectors.splat(self.builder.load(self.pointer(address), typ=vectors.scalar))
 
     def _term(self, total: Any, factor: Any, weights: Any) -> Any:
         if self.brain:

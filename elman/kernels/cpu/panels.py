@@ -17,9 +17,9 @@ from llvmlite import ir as _llvm_ir
 from torch import Tensor
 
 from elman.kernels.cpu import cache, team
-from elman.kernels.cpu.memory import I64, POINTER, lanes_below, loop, masked_load
+from elman.kernels.cpu.context import ContextWriter
+from elman.kernels.cpu.memory import I64, lanes_below, loop, masked_load
 from elman.kernels.cpu.target import Target
-from elman.kernels.cpu.vectors import Vectors
 
 ir: Any = _llvm_ir
 
@@ -74,58 +74,42 @@ def _address(double: bool, target: Target) -> int:
     return cache.load(f"panels {double}", _Panels(target, double).write, target).address(_NAME)
 
 
-class _Panels:
+class _Panels(ContextWriter):
     """Writes the kernel for a target: threads share the panels of every matrix."""
 
     def __init__(self, target: Target, double: bool) -> None:
-        self.target, self.double = target, double
-        self.bytes = 8 if double else 4
-        self.lanes = target.lanes(double)
+        super().__init__(target, double)
         self.of: dict[str, Any] = {}  # the fields of the matrix at hand
         self.factor: Any = None
 
     def write(self) -> str:
         """The kernel as LLVM assembly."""
-        self.module = ir.Module(name="elman")
-        self.module.triple = self.target.triple
-        kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
-        function = ir.Function(self.module, kind, _NAME)
-        builder = self.builder = ir.IRBuilder(function.append_basic_block("entry"))
-        self.context, thread, threads = function.args
-        self.vectors = Vectors(builder, self.lanes, self.double)
+        thread, threads = self.begin(_NAME)
+        builder = self.builder
 
         def entry(number: Any) -> None:
             start = builder.add(I64(1), builder.mul(number, I64(len(_ENTRY))))
             fields = enumerate(_ENTRY)
-            self.of = {name: self._field(builder.add(start, I64(k))) for k, name in fields}
+            self.of = {name: self.field(builder.add(start, I64(k))) for k, name in fields}
             factor = builder.sitofp(self.of["factor"], self.vectors.scalar)
             self.factor = self.vectors.splat(factor)
             width = builder.mul(self.of["vectors"], I64(self.lanes))
             more = builder.add(self.of["units"], builder.sub(width, I64(1)))
             panels = builder.sdiv(more, width)
-            low = builder.sdiv(builder.mul(panels, thread), threads)
-            high = builder.sdiv(builder.mul(panels, builder.add(thread, I64(1))), threads)
-            loop(builder, low, high, I64(1), self._panel)
+            loop(builder, *self.share(panels, thread, threads), I64(1), self._panel)
 
-        loop(builder, I64(0), self._field(I64(0)), I64(1), entry)
+        loop(builder, I64(0), self.field(I64(0)), I64(1), entry)
         builder.ret_void()
         return str(self.module)
-
-    def _field(self, number: Any) -> Any:
-        place = self.builder.gep(self.context, [number], source_etype=I64)
-        return self.builder.load(place, typ=I64)
-
-    def _at(self, base: Any, number: Any, distance: Any) -> Any:
-        return self.builder.add(base, self.builder.mul(number, distance))
 
     def _panel(self, panel: Any) -> None:
         builder, of = self.builder, self.of
 
         def vector(number: Any) -> None:
-            block = self._at(number, panel, of["vectors"])
+            block = self.at(number, panel, of["vectors"])
             unit = builder.mul(block, I64(self.lanes))
-            source = self._at(of["from"], unit, of["unit"])
-            to = self._at(self._at(of["to"], panel, of["panel"]), number, I64(self._width))
+            source = self.at(of["from"], unit, of["unit"])
+            to = self.at(self.at(of["to"], panel, of["panel"]), number, I64(self._width))
             beside = builder.icmp_signed("==", of["step"], I64(self.bytes))
             with builder.if_else(beside) as (then, otherwise):
                 with then:
@@ -145,7 +129,7 @@ class _Panels:
         mask = lanes_below(builder, unit, of["units"], self.lanes)
 
         def step(k: Any) -> None:
-            pointer = self._pointer(self._at(source, k, of["step"]))
+            pointer = self.pointer(self.at(source, k, of["step"]))
             self._store(masked_load(self.module, builder, pointer, mask, self.vectors), to, k)
 
         loop(builder, I64(0), of["steps"], I64(1), step)
@@ -177,9 +161,9 @@ class _Panels:
 
     def _square(self, source: Any, k: Any, to: Any, load: Callable[[int, Any], Any]) -> None:
         builder, of = self.builder, self.of
-        start = self._at(source, k, I64(self.bytes))
+        start = self.at(source, k, I64(self.bytes))
         rows = [
-            load(row, self._pointer(self._at(start, I64(row), of["unit"])))
+            load(row, self.pointer(self.at(start, I64(row), of["unit"])))
             for row in range(self.lanes)
         ]
         for place, value in enumerate(self._transposed(rows)):
@@ -211,8 +195,5 @@ class _Panels:
 
     def _store(self, value: Any, to: Any, step: Any) -> None:
         value = self.vectors.emit("mul", [value, self.factor])
-        pointer = self._pointer(self._at(to, step, self.of["line"]))
+        pointer = self.pointer(self.at(to, step, self.of["line"]))
         self.builder.store(value, pointer, align=self.bytes)
-
-    def _pointer(self, address: Any) -> Any:
-        return self.builder.inttoptr(address, POINTER)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from elman.compiler.build import StepBuilder
 from elman.compiler.ir import Step
-from elman.kernels.cpu import team
 from elman.kernels.cpu.arrays import Storage
 from elman.kernels.cpu.kernel import Kernel
 from elman.kernels.cpu.target import Target, host
@@ -43,11 +42,7 @@ def linear(
         arrays["vector.b"] = bias.contiguous()
     output = x.new_empty(n, p)
     arrays[kernel.stream(step.output).name] = output
-    threads, by_units = kernel.threads_for(layout := _rows(n), team.available())
-    for name, array in kernel.arrays.table.items():
-        if array.kind == "scratch":
-            arrays[name] = kernel.rooms(array, threads, layout.batch)
-    kernel.run(arrays, layout, reverse=False, resets=None, threads=threads, by_units=by_units)
+    kernel.run(arrays, _rows(n))
     return output
 
 

@@ -59,9 +59,10 @@ class Program:
         self.inside = not few and (bool(parts.projections) or sums)
         if not self.inside:
             self.split: Split = ordered(parts, stored)
+        elif sums:
+            self.split = split(gather_sums(lower(sized, inputs=False)), inputs=False)
         else:
-            whole = gather_sums(lower(sized, inputs=False))
-            self.split = split(whole, inputs=False) if sums else fused(parts)
+            self.split = fused(parts)
         self.loop = self.split.loop
         self._trained: dict[frozenset[str], Training] = {}
 

@@ -92,12 +92,7 @@ class Stepper:
         work = sum(t.numel() for name, t in arrays.items() if name.startswith("weights."))
         if work * self.batch < _WORTH_SHARING:
             self._threads, by_units = 1, False
-        for name, array in kernel.arrays.table.items():
-            if array.kind == "passed":
-                room = torch.zeros(2, self.batch, kernel.padded(array.size), dtype=self.dtype)
-                arrays[name] = room
-            elif array.kind == "scratch":
-                arrays[name] = kernel.rooms(array, team.available(), self.batch)
+        arrays |= kernel.own(team.available(), self.batch)
         self._frames: list[Frame] = []
         for half in (0, 1):
             frame = kernel.frame(arrays, layout, by_units=by_units)

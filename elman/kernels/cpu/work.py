@@ -11,7 +11,6 @@ from torch import Tensor
 
 from elman.compiler.ir import Var
 from elman.kernels.carry import States
-from elman.kernels.cpu import team
 from elman.kernels.cpu.arrays import units
 from elman.kernels.cpu.gradients import Columns, Gradients
 from elman.kernels.cpu.kernel import Kernel
@@ -97,7 +96,7 @@ class Work:
             if array.name not in streams:
                 streams[array.name] = POOL.take(layout.total, array.size, dtype=kernel.dtype)
         arrays.update(streams)
-        self._run(kernel, arrays, reverse=self.reverse)
+        kernel.run(arrays, layout, reverse=self.reverse, resets=self.resets)
         finals = self._finals(kernel, states, reverse=self.reverse)
         kept = {result.name: streams[kernel.stream(result.var).name] for result in step.results}
         kept.update({n: v for n, v in arrays.items() if n.startswith("in.read.")})
@@ -161,26 +160,6 @@ class Work:
             found.append(torch.where(odd[:, None], room[1], room[0]))
         return tuple(found)
 
-    def _run(self, kernel: Kernel, arrays: dict[str, Tensor], *, reverse: bool) -> None:
-        threads, by_units = kernel.threads_for(self.layout, team.available())
-        for name, array in kernel.arrays.table.items():
-            if array.kind == "passed":
-                room = torch.empty(2, self.layout.batch, kernel.padded(array.size),
-                                   dtype=kernel.dtype)  # fmt: skip
-                arrays[name] = room
-            elif array.kind == "scratch":
-                arrays[name] = kernel.rooms(array, threads, self.layout.batch)
-            elif array.kind == "sum":
-                arrays[name] = torch.zeros(threads, kernel.padded(array.size), dtype=kernel.dtype)
-        kernel.run(
-            arrays,
-            self.layout,
-            reverse=reverse,
-            resets=self.resets,
-            threads=threads,
-            by_units=by_units,
-        )
-
     # -- backwards
 
     def backward(
@@ -213,9 +192,9 @@ class Work:
                 gone[state.name] = arrays[f"given.{state.name}"] = room
         columns = Columns(training, self.layout.total)
         arrays |= columns.arrays
-        self._run(kernel, arrays, reverse=not self.reverse)
+        sums = kernel.run(arrays, self.layout, reverse=not self.reverse, resets=self.resets)
         needs = dict(zip(self.names, self.needs, strict=True))
-        found = Gradients(training, given, kept, arrays, columns, needs).found()
+        found = Gradients(training, given, kept, sums, columns, needs).found()
         finals = self._finals(kernel, states, reverse=not self.reverse)
         for state, value in zip(self.program.loop.states, finals, strict=True):
             found[f"initial.{state.name}"] = value
