@@ -8,6 +8,7 @@ Of each case the newest figures count, those with memory that is kept ("fair") w
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -37,7 +38,12 @@ PARTS |= {"bfloat16": ", padded, in bfloat16"}
 CELLS, SCANS = "cells of one's own", "minGRU, RG-LRU, 4096 steps"
 SETS = {"imdb": "IMDB", "trec": "TREC, 6 classes", "trec50": "TREC, 50 classes"}
 SETS |= {"snips": "Snips intents", "waimai": "waimai (Chinese)"}
-
+TEXTS = {
+    "shakespeare": ("tiny Shakespeare, nats a character", "nats_per_character"),
+    "ptb": ("Penn Treebank, perplexity", "perplexity"),
+    "tang": ("Tang poems, nats a character", "nats_per_character"),
+}
+FLOORS = {"nats_per_character": "floor", "perplexity": "floor_perplexity"}
 
 CHINESE = {
     "layer": "网络层", "beside": "对照", "forward": "前向", "forward and backward": "前向加反向",
@@ -51,14 +57,24 @@ CHINESE = {
     "torch.nn.LSTMCell or GRUCell": "torch.nn.LSTMCell 或 GRUCell",
     "TREC, 6 classes": "TREC，6 类", "TREC, 50 classes": "TREC，50 类",
     "Snips intents": "Snips 意图", "waimai (Chinese)": "外卖评论",
+    "text": "文本", "adapting": "边读边学", "n-grams": "n 元模型",
+    "tiny Shakespeare, nats a character": "小莎士比亚，奈特每字符",
+    "Penn Treebank, perplexity": "Penn Treebank，困惑度",
+    "Tang poems, nats a character": "唐诗，奈特每字",
+    "labels": "标注数", "from scratch": "从零训练", "with a language model": "先学语言模型",
 }  # fmt: skip
 PIECES = {", padded": "，等长", ", ragged": "，长短不一", ", one step of one row": "，单行单步"}
 PIECES |= {", 8 bits": "，8 位", ", in bfloat16": "，bfloat16"}
 
 
 def main() -> None:
-    """Prints both tables."""
-    found = speeds(RESULTS / "cpu.jsonl"), accuracies(RESULTS / "classification.jsonl")
+    """Prints the tables."""
+    found = (
+        speeds(RESULTS / "cpu.jsonl"),
+        accuracies(RESULTS / "classification.jsonl"),
+        languages(RESULTS / "language.jsonl"),
+        transfers(RESULTS / "transfer.jsonl", RESULTS / "classification.jsonl"),
+    )
     print("\n\n".join(map(chinese, found) if "--chinese" in sys.argv else found))
 
 
@@ -103,18 +119,70 @@ def _spread(found: list[Ratio]) -> str:
 
 def accuracies(path: Path) -> str:
     """Mean test accuracy over the seeds, the network's alone, and the floor's."""
-    sets: dict[str, dict[int, dict[str, Any]]] = {}
-    for line in _lines(path):
-        sets.setdefault(line["set"], {})[line["seed"]] = line
+    sets = _newest_of_seeds(path)
     rows = []
     for name, title in SETS.items():
         if name in sets:
-            found = list(sets[name].values())
-            means = [fmean(one[key] for one in found) for key in ("accuracy", "floor")]
-            minutes = fmean(one["seconds"] for one in found) / 60
-            figures = [f"{100 * value:.1f} %" for value in means]
-            rows.append([title, *figures, f"{minutes:.1f}", str(len(found))])
+            found = sets[name]
+            figures = [_percent(fmean(one[key] for one in found)) for key in ("accuracy", "floor")]
+            rows.append([title, *figures, _minutes(found), str(len(found))])
     return table(["set", "elman", "floor", "minutes", "seeds"], rows)
+
+
+def languages(path: Path) -> str:
+    """Mean loss over the seeds, that of the model which goes on learning, and the n-grams'."""
+    sets = _newest_of_seeds(path)
+    rows = []
+    for name, (title, measure) in TEXTS.items():
+        if name in sets:
+            found = sets[name]
+            learning = [_adapted(one, measure) for one in found if one["dynamic"] is not None]
+            columns = [[one[measure] for one in found], learning]
+            columns.append([one[FLOORS[measure]] for one in found])
+            rows.append([title, *map(_loss, columns), _minutes(found), str(len(found))])
+    return table(["text", "elman", "adapting", "n-grams", "minutes", "seeds"], rows)
+
+
+def _adapted(one: dict[str, Any], measure: str) -> float:
+    """The measure of the model that goes on learning, whose nats a character are kept."""
+    if measure == "nats_per_character":
+        return one["dynamic"]
+    tokens_a_character = one["nats_per_character"] / math.log(one["perplexity"])
+    return math.exp(one["dynamic"] / tokens_a_character)
+
+
+def _loss(found: list[float]) -> str:
+    return f"{fmean(found):.4g}" if found else ""
+
+
+def transfers(path: Path, alone: Path) -> str:
+    """Accuracy on IMDB from scratch and with a language model, with few labels and with all."""
+    rows = []
+    kept = _lines(path)
+    for one in [line for line in kept if line["what"] == "shots"][-1:]:
+        means = [fmean(one[key]) for key in ("scratch", "transfer", "floor")]
+        rows.append([str(one["labels"]), *map(_percent, means), _minutes([one])])
+    for one in [line for line in kept if line["what"] == "full"][-1:]:
+        scratch = fmean(line["accuracy"] for line in _newest_of_seeds(alone)["imdb"])
+        figures = map(_percent, (scratch, one["accuracy"], one["floor"]))
+        rows.append(["25000", *figures, _minutes([one])])
+    return table(["labels", "from scratch", "with a language model", "floor", "minutes"], rows)
+
+
+def _newest_of_seeds(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The last line of each seed, by set."""
+    sets: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in _lines(path):
+        sets.setdefault(line["set"], {})[line["seed"]] = line
+    return {name: list(seeds.values()) for name, seeds in sets.items()}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _minutes(found: list[dict[str, Any]]) -> str:
+    return f"{fmean(one['seconds'] for one in found) / 60:.1f}"
 
 
 def _newest(path: Path) -> dict[tuple[str, str, str, str], Ratio]:

@@ -211,6 +211,7 @@ class _Plan:
             training["precision"] = self.config.training.precision
         model = {name: getattr(self.config.model, name) for name in _CARRIED}
         model = {name: value for name, value in model.items() if value != getattr(_PLAIN, name)}
+        model.setdefault("recurrent_dropout", _PLAIN.recurrent_dropout)  # decided by the passes too
         model |= {"start": start, "layer_dropout": dropout, "output_dropout": dropout}
         model["input_dropout"] = dropout
         model["embedding_dropout"] = 0.0 if often < _MANY_PASSES else 0.1

@@ -350,7 +350,7 @@ def test_the_recipe_follows_the_kinds_of_tokens(tmp_path: Path) -> None:
     small |= {"data.tokeniser.level": "blank"}
     found = LanguageModel(config=small)
     found.fit(many)
-    assert (found.config.preset, found.config.batch.tbptt) == ("word", 64)
+    assert (found.config.preset, found.config.model.input_dropout) == ("word", 0.3)
     assert found.config.model.hidden == 4 and found.network.tied
     left = LanguageModel(config=small)
     left.fit(few)
@@ -368,4 +368,4 @@ def test_each_fit_begins_with_what_was_asked_for(tmp_path: Path) -> None:
     model = LanguageModel(config=settings | {"data.tokeniser.level": "blank"})
     model.fit(many)
     model.fit(few)
-    assert model.config.preset == "default" and model.config.batch.tbptt == 128
+    assert model.config.preset == "default" and model.config.model.input_dropout == 0
