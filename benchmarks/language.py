@@ -26,32 +26,21 @@ from record import append, table
 
 SETS: dict[str, dict[str, Any]] = {
     "shakespeare": {
-        "minutes": 15,
-        "train": ["tinyshakespeare/input.txt.gz", "--level", "char"],
+        "train": ["tinyshakespeare/input.txt.gz", "--level", "char", "--minutes", "15"],
         "measure": ["tinyshakespeare/input.txt.gz", "--last", "0.1"],
     },
     "ptb": {
-        "minutes": 30,
-        "train": ["ptb/ptb.train.txt.gz", "--valid", "ptb/ptb.valid.txt.gz"],
+        "train": "ptb/ptb.train.txt.gz --valid ptb/ptb.valid.txt.gz --minutes 30".split(),
         "measure": ["ptb/ptb.test.txt.gz"],
     },
     "tang": {
-        "minutes": 15,
-        "train": ["tang_poems/tang_12k.jsonl.xz", "--level", "char", "--test", "0.1"],
+        "train": "tang_poems/tang_12k.jsonl.xz --level char --test 0.1 --minutes 15".split(),
         "measure": None,  # the test part of the run itself
     },
     "awd-lstm": {
-        "minutes": None,
         "train": [
-            "ptb/ptb.train.txt.gz",
-            "--valid",
-            "ptb/ptb.valid.txt.gz",
-            "--test",
-            "ptb/ptb.test.txt.gz",
-            "--preset",
-            "awd-lstm",
-            "--epochs",
-            "1",
+            *"ptb/ptb.train.txt.gz --valid ptb/ptb.valid.txt.gz --test ptb/ptb.test.txt.gz".split(),
+            *"--preset awd-lstm --epochs 1".split(),
         ],
         "measure": None,
     },
@@ -89,12 +78,10 @@ def measure(name: str, seed: int, runs: Path, more: list[str]) -> dict[str, Any]
     shutil.rmtree(run, ignore_errors=True)
     train = ["train", "lm", *_placed(where["train"]), "--out", str(run)]
     train += ["--seed", str(seed), *more]
-    if where["minutes"] is not None:
-        train += ["--minutes", str(where["minutes"])]
     start = time.monotonic()
     elman(*train)
     seconds = time.monotonic() - start
-    dynamic = None
+    dynamic: dict[str, float] = {}
     if where["measure"] is None:
         document = json.loads((run / "result.json").read_text(encoding="utf-8"))
         metrics, floor = document["evaluation"]["metrics"], document["floor"]
@@ -102,15 +89,15 @@ def measure(name: str, seed: int, runs: Path, more: list[str]) -> dict[str, Any]
         words = ["evaluate", str(run), *_placed(where["measure"]), "--json"]
         document = json.loads(elman(*words))
         metrics, floor = document["metrics"], document["floor"]
-        learning = json.loads(elman(*words, "--dynamic"))
-        dynamic = learning["metrics"]["nats_per_character"]
+        dynamic = json.loads(elman(*words, "--dynamic"))["metrics"]
     one = {
         "set": name,
         "seed": seed,
         "train_command": "elman " + " ".join(train),
         "nats_per_character": metrics["nats_per_character"],
         "perplexity": metrics["perplexity"],
-        "dynamic": dynamic,
+        "dynamic": dynamic.get("nats_per_character"),
+        "dynamic_perplexity": dynamic.get("perplexity"),
         "floor": floor["metrics"]["nats_per_character"],
         "floor_perplexity": floor["metrics"]["perplexity"],
         "floor_name": floor["name"],

@@ -8,7 +8,6 @@ Of each case the newest figures count, those with memory that is kept ("fair") w
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from pathlib import Path
@@ -43,7 +42,8 @@ TEXTS = {
     "ptb": ("Penn Treebank, perplexity", "perplexity"),
     "tang": ("Tang poems, nats a character", "nats_per_character"),
 }
-FLOORS = {"nats_per_character": "floor", "perplexity": "floor_perplexity"}
+BESIDE = {"nats_per_character": ("dynamic", "floor")}
+BESIDE |= {"perplexity": ("dynamic_perplexity", "floor_perplexity")}
 
 CHINESE = {
     "layer": "网络层", "beside": "对照", "forward": "前向", "forward and backward": "前向加反向",
@@ -136,23 +136,14 @@ def languages(path: Path) -> str:
     for name, (title, measure) in TEXTS.items():
         if name in sets:
             found = sets[name]
-            learning = [_adapted(one, measure) for one in found if one["dynamic"] is not None]
-            columns = [[one[measure] for one in found], learning]
-            columns.append([one[FLOORS[measure]] for one in found])
-            rows.append([title, *map(_loss, columns), _minutes(found), str(len(found))])
+            figures = [_loss([one[key] for one in found]) for key in (measure, *BESIDE[measure])]
+            rows.append([title, *figures, _minutes(found), str(len(found))])
     return table(["text", "elman", "adapting", "n-grams", "minutes", "seeds"], rows)
 
 
-def _adapted(one: dict[str, Any], measure: str) -> float:
-    """The measure of the model that goes on learning, whose nats a character are kept."""
-    if measure == "nats_per_character":
-        return one["dynamic"]
-    tokens_a_character = one["nats_per_character"] / math.log(one["perplexity"])
-    return math.exp(one["dynamic"] / tokens_a_character)
-
-
-def _loss(found: list[float]) -> str:
-    return f"{fmean(found):.4g}" if found else ""
+def _loss(found: list[float | None]) -> str:
+    known = [value for value in found if value is not None]
+    return f"{fmean(known):.4g}" if known else ""
 
 
 def transfers(path: Path, alone: Path) -> str:

@@ -209,9 +209,10 @@ class _Plan:
             training["lr"] = _TUNING_RATE
         if "precision" in self.config.training.model_fields_set:
             training["precision"] = self.config.training.precision
-        model = {name: getattr(self.config.model, name) for name in _CARRIED}
-        model = {name: value for name, value in model.items() if value != getattr(_PLAIN, name)}
-        model.setdefault("recurrent_dropout", _PLAIN.recurrent_dropout)  # decided by the passes too
+        asked = {name: getattr(self.config.model, name) for name in _CARRIED}
+        # The recipe drops states of letters that are read twenty times; here few passes are made.
+        model: dict[str, Any] = {"recurrent_dropout": 0.0}
+        model |= {name: value for name, value in asked.items() if value != getattr(_PLAIN, name)}
         model |= {"start": start, "layer_dropout": dropout, "output_dropout": dropout}
         model["input_dropout"] = dropout
         model["embedding_dropout"] = 0.0 if often < _MANY_PASSES else 0.1
