@@ -13,7 +13,7 @@ and are gated by GELU(W_g RMSNorm(x)), as in Griffin.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -94,7 +94,8 @@ class DeepBlock(nn.Module):
         dropout: masks shared over time, on both branches.
         depth: how many blocks the stack has: W_o and W_2 start with the deviation
             0.02 / sqrt(2 depth).
-        init, hyperparameters, backend: as `Recurrent`.
+        options: of the recurrence, as `Recurrent`: `recurrent_dropout`, `weight_drop`, `zoneout`,
+            `init`, `hyperparameters`, `backend`, ...
 
     Raises:
         ConfigError: a cell that reads more than its input.
@@ -110,12 +111,10 @@ class DeepBlock(nn.Module):
         expansion: float = 2.0,
         dropout: float = 0.1,
         depth: int = 1,
-        init: str | Mapping[str, Any] | None = None,
-        hyperparameters: Mapping[str, Any] | None = None,
-        backend: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
-        step = cell.step(**dict(hyperparameters or {}))
+        step = cell.step(**dict(options.get("hyperparameters") or {}))
         check_one_input(step, "a deep block")
         gated = analyse(step).kind != "matmul"
         width = -(-3 * size // 2) if gated else size
@@ -126,15 +125,7 @@ class DeepBlock(nn.Module):
         output = (*dimensions(step.output.shape, given), 1)[0]
         self.gate = nn.Linear(size, output, bias=False) if gated else None
         self.convolution = CausalConvolution(width, convolution) if convolution > 1 else None
-        self.recurrent = Recurrent(
-            cell,
-            width,
-            width,
-            bidirectional=bidirectional,
-            init=init,
-            hyperparameters=hyperparameters,
-            backend=backend,
-        )
+        self.recurrent = Recurrent(cell, width, width, bidirectional=bidirectional, **options)
         self.bidirectional = bidirectional
         self.leave = nn.Linear(self.recurrent.output_size, size, bias=False)
         self.feed_norm = Norm(size)
@@ -192,9 +183,7 @@ class Deep(nn.Module):
         convolution: int = 0,
         expansion: float = 2.0,
         dropout: float = 0.1,
-        init: str | Mapping[str, Any] | None = None,
-        hyperparameters: Mapping[str, Any] | None = None,
-        backend: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.bidirectional, self.batch_first = bidirectional, batch_first
@@ -210,9 +199,7 @@ class Deep(nn.Module):
                 expansion=expansion,
                 dropout=dropout,
                 depth=depth,
-                init=init,
-                hyperparameters=hyperparameters,
-                backend=backend,
+                **options,
             )
             for _ in range(depth)
         )

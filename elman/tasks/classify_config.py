@@ -60,7 +60,7 @@ class ModelConfig(Section):
         default_factory=dict, description="the cell's own, such as {periods: [1, 2, 4]}"
     )
     init: str | dict[str, Any] | None = Field(
-        default=None, description="an initialiser or globs of them"
+        default=None, description="an initialiser or globs of them; null: the cell's own"
     )
     layer_norm: Literal["inside", "around", "both"] | None = None
     segment: int = Field(

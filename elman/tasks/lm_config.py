@@ -39,7 +39,8 @@ class LmModelConfig(Section):
         default="plain", description="deep: residual blocks with norms and feed-forward parts"
     )
     outputs: Literal["last", "sum"] = Field(
-        default="sum", description="what predicts: the last layer, or the sum of all"
+        default="sum",
+        description="what predicts: the last layer, or the sum of all; a deep stack has the last",
     )
     attention: int = Field(
         default=0, ge=0, description="steps that one attention head behind the layers sees; 0: none"
@@ -57,7 +58,9 @@ class LmModelConfig(Section):
         default=1024, ge=1, description="tokens that a sampled softmax draws beside a batch's own"
     )
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
-    init: str | dict[str, Any] | None = Field(default="orthogonal+forget_bias")
+    init: str | dict[str, Any] | None = Field(
+        default=None, description="an initialiser or globs of them; null: the cell's own"
+    )
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="on whole token types")
     input_dropout: float = Field(default=0.0, ge=0, lt=1, description="on the vectors")
     layer_dropout: float = Field(default=0.3, ge=0, lt=1, description="between layers")

@@ -183,30 +183,19 @@ def attention_of(config: LmModelConfig, width: int) -> WindowAttention | None:
 
 
 def _stack(config: LmModelConfig, cell: Cell, size: int) -> Any:
+    options: dict[str, Any] = {
+        "depth": config.depth,
+        "dropout": config.layer_dropout,
+        "recurrent_dropout": config.recurrent_dropout,
+        "weight_drop": config.weight_drop,
+        "zoneout": config.zoneout,
+        "init": config.init,
+        "hyperparameters": config.hyperparameters,
+        "backend": config.backend,
+    }
     if config.stack == "deep":
-        return Deep(
-            cell,
-            size,
-            config.hidden,
-            depth=config.depth,
-            dropout=config.layer_dropout,
-            hyperparameters=config.hyperparameters,
-            backend=config.backend,
-        )
-    return Recurrent(
-        cell,
-        size,
-        config.hidden,
-        depth=config.depth,
-        dropout=config.layer_dropout,
-        recurrent_dropout=config.recurrent_dropout,
-        weight_drop=config.weight_drop,
-        zoneout=config.zoneout,
-        outputs=config.outputs,
-        init=config.init,
-        hyperparameters=config.hyperparameters,
-        backend=config.backend,
-    )
+        return Deep(cell, size, config.hidden, **options)
+    return Recurrent(cell, size, config.hidden, outputs=config.outputs, **options)
 
 
 def detached(state: State) -> State:

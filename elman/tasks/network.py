@@ -9,6 +9,7 @@ such networks, which differ by their random numbers alone, are trained side by s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -149,31 +150,19 @@ def recurrent_stack(config: ModelConfig, cell: Cell, input_size: int) -> Recurre
         ConfigError: the cell reads more than words.
     """
     check_one_input(cell.step(**config.hyperparameters), "a text")
+    options: dict[str, Any] = {
+        "depth": config.depth,
+        "bidirectional": config.bidirectional,
+        "dropout": config.layer_dropout,
+        "recurrent_dropout": config.recurrent_dropout,
+        "weight_drop": config.weight_drop,
+        "zoneout": config.zoneout,
+        "layer_norm": config.layer_norm,
+        "init": config.init,
+        "hyperparameters": config.hyperparameters,
+        "backend": config.backend,
+    }
     if config.stack == "deep":
-        return Deep(
-            cell,
-            input_size,
-            config.hidden,
-            depth=config.depth,
-            bidirectional=config.bidirectional,
-            dropout=config.layer_dropout,
-            init=config.init,
-            hyperparameters=config.hyperparameters,
-            backend=config.backend,
-        )
-    return Recurrent(
-        cell,
-        input_size,
-        config.hidden,
-        depth=config.depth,
-        bidirectional=config.bidirectional,
-        dropout=config.layer_dropout,
-        recurrent_dropout=config.recurrent_dropout,
-        weight_drop=config.weight_drop,
-        zoneout=config.zoneout,
-        layer_norm=config.layer_norm,
-        residual=config.stack == "residual",
-        init=config.init,
-        hyperparameters=config.hyperparameters,
-        backend=config.backend,
-    )
+        return Deep(cell, input_size, config.hidden, **options)
+    residual = config.stack == "residual"
+    return Recurrent(cell, input_size, config.hidden, residual=residual, **options)

@@ -1,0 +1,60 @@
+"""The language model with every cell of the catalogue, with the settings as they are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from elman.cells import catalogue
+from elman.errors import ElmanError
+from elman.nn import Recurrent
+from elman.tasks.lm_config import LmModelConfig
+from elman.tasks.lm_network import LanguageNetwork
+
+HIDDEN = 8
+MORE = {"PhasedLSTM": "t", "ZoneoutGRU": "keep", "ClockworkRNN": "t"}
+
+
+def _network(name: str, **options: object) -> LanguageNetwork:
+    config = LmModelConfig.model_validate({"hidden": HIDDEN, "embedding": HIDDEN, **options})
+    torch.manual_seed(1)
+    return LanguageNetwork(config, catalogue()[name], 11, tied=False)
+
+
+@pytest.mark.parametrize("stack", ["plain", "deep"])
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_every_cell_is_a_language_model_or_is_refused(name: str, stack: str) -> None:
+    if name in MORE:
+        with pytest.raises(ElmanError, match=MORE[name]):
+            _network(name, stack=stack)(torch.zeros(3, 2, dtype=torch.long))
+        return
+    scores, _ = _network(name, stack=stack)(torch.randint(2, 11, (7, 4)))
+    assert scores.shape == (7, 4, 11)
+    assert bool(torch.isfinite(scores).all())
+
+
+@pytest.mark.parametrize(("name", "bias", "value"), [("LSTM", "b_f", 1.0), ("coRNN", "b_z", 0.0)])
+def test_a_cell_starts_as_it_says_itself(name: str, bias: str, value: float) -> None:
+    recurrent = _network(name).recurrent
+    assert isinstance(recurrent, Recurrent)
+    found = [v for key, v in recurrent.named_parameters() if key.endswith(bias)]
+    assert len(found) == 2
+    assert all(bool((v == value).all()) for v in found)
+
+
+@pytest.mark.parametrize("name", ["recurrent_dropout", "weight_drop", "zoneout"])
+def test_a_deep_stack_drops_what_it_is_asked_to(name: str) -> None:
+    ids = torch.randint(2, 11, (7, 4))
+    plain = {"stack": "deep", "layer_dropout": 0.0, "output_dropout": 0.0}
+    network = _network("LSTM", **plain, **{name: 0.5}).train()
+    torch.manual_seed(2)
+    first, _ = network(ids)
+    second, _ = network(ids)
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(network.eval()(ids)[0], network(ids)[0])
+
+
+def test_a_deep_stack_starts_as_it_is_asked_to() -> None:
+    network = _network("LSTM", stack="deep", init={"b.f": 3.0})
+    found = [v for key, v in network.named_parameters() if key.endswith("b_f")]
+    assert found and all(bool((v == 3.0).all()) for v in found)
