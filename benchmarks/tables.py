@@ -143,7 +143,7 @@ def languages(path: Path) -> str:
 
 def _loss(found: list[float | None]) -> str:
     known = [value for value in found if value is not None]
-    return f"{fmean(known):.4g}" if known else ""
+    return f"{fmean(known):#.4g}" if known else ""
 
 
 def transfers(path: Path, alone: Path) -> str:

@@ -14,6 +14,7 @@ from elman.nn.pooling import Pooling
 from elman.nn.recurrent import CellParameters, Recurrent
 from elman.nn.stack import Stack
 from elman.nn.stream import Stream
+from elman.nn.tapered import Tapered
 from elman.nn.torch_cells import GRUCell, LSTMCell, RNNCell
 from elman.nn.torch_layers import GRU, LSTM, RNN
 
@@ -36,6 +37,7 @@ __all__ = [
     "Stack",
     "StackPlan",
     "Stream",
+    "Tapered",
     "WeightDrop",
     "WindowAttention",
     "WordDropout",

@@ -33,7 +33,11 @@ class LmModelConfig(Section):
     embedding: int | None = Field(
         default=None, ge=1, description="size of a token's vector; null: 128, as `hidden` if tied"
     )
-    hidden: int = Field(default=384, ge=1, description="units of a layer")
+    hidden: int = Field(
+        default=384,
+        ge=1,
+        description="units of a layer; where outputs is last and tied, the last has `embedding`",
+    )
     depth: int = Field(default=2, ge=1, description="recurrent layers")
     stack: Literal["plain", "deep"] = Field(
         default="plain", description="deep: residual blocks with norms and feed-forward parts"
@@ -157,7 +161,8 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "model.output_dropout": 0.4,
         "training.lr": 3e-3,
     },
-    # Merity et al. 2018, for a GPU: three layers, everything dropped, SGD.
+    # Merity et al. 2018, for a GPU: three layers, everything dropped, SGD. At its rates other
+    # initial values do not converge.
     "awd-lstm": {
         **_EXACT,
         "data.tokeniser.level": "blank",
@@ -166,6 +171,7 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "model.depth": 3,
         "model.outputs": "last",
         "model.tied": True,
+        "model.init": "uniform",
         "model.embedding_dropout": 0.1,
         "model.input_dropout": 0.4,
         "model.layer_dropout": 0.25,

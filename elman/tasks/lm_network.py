@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from elman.cells import Cell
 from elman.errors import ConfigError
-from elman.nn import EmbeddingDropout, Recurrent, SharedDropout, WindowAttention
+from elman.nn import EmbeddingDropout, Recurrent, SharedDropout, Tapered, WindowAttention
 from elman.nn.block import Deep
 from elman.nn.cross_entropy import linear_cross_entropy, sampled_cross_entropy
 from elman.tasks.lm_config import LmModelConfig
@@ -51,7 +51,7 @@ class LanguageNetwork(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.drop_types = EmbeddingDropout(config.embedding_dropout)
         self.drop_input = SharedDropout(config.input_dropout)
-        self.recurrent = _stack(config, cell, size)
+        self.recurrent = _stack(config, cell, size, tied=tied)
         self.drop_output = SharedDropout(config.output_dropout)
         width = config.hidden if config.stack == "deep" else self.recurrent.output_size
         self.attention = attention_of(config, width)
@@ -182,7 +182,7 @@ def attention_of(config: LmModelConfig, width: int) -> WindowAttention | None:
     return WindowAttention(width, config.attention, dropout=config.layer_dropout)
 
 
-def _stack(config: LmModelConfig, cell: Cell, size: int) -> Any:
+def _stack(config: LmModelConfig, cell: Cell, size: int, *, tied: bool) -> Any:
     options: dict[str, Any] = {
         "depth": config.depth,
         "dropout": config.layer_dropout,
@@ -195,6 +195,8 @@ def _stack(config: LmModelConfig, cell: Cell, size: int) -> Any:
     }
     if config.stack == "deep":
         return Deep(cell, size, config.hidden, **options)
+    if tied and config.outputs == "last" and config.depth > 1 and size != config.hidden:
+        return Tapered(cell, size, config.hidden, size, **options)
     return Recurrent(cell, size, config.hidden, outputs=config.outputs, **options)
 
 

@@ -153,7 +153,7 @@ def depth_of(name: str, layers: int) -> int:
     if ".recurrent.enter." in f".{name}":
         return layers
     # The first match: a deep stack's blocks hold a recurrence each, which has layers again.
-    found = re.search(r"recurrent\.(?:layers|blocks)\.(\d+)\.", name)
+    found = re.search(r"recurrent\.(?:below\.)?(?:layers|blocks)\.(\d+)\.", name)
     return 1 if found is None else layers - int(found[1])
 
 

@@ -32,3 +32,4 @@ def network(**options: Any) -> LanguageNetwork:
 
 
 ATTENTION = {"attention": 11}
+TAPERED = {"tied": True, "embedding": 6, "outputs": "last"}

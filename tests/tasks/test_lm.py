@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lm_models import ATTENTION, TEXT, corpus, network
+from lm_models import ATTENTION, TAPERED, TEXT, corpus, network
 
 from elman import LanguageModel, load
 from elman.cells import find
@@ -28,7 +28,7 @@ from elman.training import fit, read_events
 @pytest.mark.parametrize("window", [1, 7, 64, 1000])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"stack": "deep", "cell": "minGRU"}, {"tied": True}, ATTENTION,
+    [{}, {"stack": "deep", "cell": "minGRU"}, {"tied": True}, TAPERED, ATTENTION,
      {"stack": "deep", "cell": "minGRU", **ATTENTION}],
 )  # fmt: skip
 def test_chunks_of_any_size_give_the_same_loss(window: int, options: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ def test_chunks_of_any_size_give_the_same_loss(window: int, options: dict[str, A
     assert found.mean(dtype=np.float64) == pytest.approx(whole.mean(dtype=np.float64), abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, ATTENTION])
+@pytest.mark.parametrize("options", [{}, TAPERED, ATTENTION])
 def test_documents_begin_anew(options: dict[str, Any]) -> None:
     model, text = network(**options), corpus()
     losses = token_losses(model, text)
@@ -235,6 +235,16 @@ def attentive(run: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def tapered(run: Path) -> Path:
+    """A run whose last layer has the size of its vectors."""
+    folder = run.parent / "tapered"
+    config = {"model.hidden": 32, "batch.streams": 4, "batch.tbptt": 32, "model.tied": True,
+              "model.embedding": 16, "model.outputs": "last"}  # fmt: skip
+    LanguageModel(config=config, epochs=3).fit(run.parent / "text.txt", valid=0.1, out=folder)
+    return folder
+
+
 def test_attention_learns_is_kept_and_writes(attentive: Path) -> None:
     task = load(attentive)
     assert isinstance(task, LanguageModel)
@@ -246,7 +256,7 @@ def test_attention_learns_is_kept_and_writes(attentive: Path) -> None:
     assert task.beam("the ", width=3, length=12)[0][0]
 
 
-@pytest.mark.parametrize("kind", ["run", "attentive"])
+@pytest.mark.parametrize("kind", ["run", "attentive", "tapered"])
 def test_generation_follows_the_network(kind: str, request: pytest.FixtureRequest) -> None:
     """Each token's log-probability is that of the whole text read at once."""
     task = load(request.getfixturevalue(kind))

@@ -8,8 +8,9 @@ import torch
 from elman.cells import catalogue
 from elman.errors import ElmanError
 from elman.nn import Recurrent
-from elman.tasks.lm_config import LmModelConfig
+from elman.tasks.lm_config import PRESETS, LmConfig, LmModelConfig
 from elman.tasks.lm_network import LanguageNetwork
+from elman.tasks.settings import nested
 
 HIDDEN = 8
 MORE = {"PhasedLSTM": "t", "ZoneoutGRU": "keep", "ClockworkRNN": "t"}
@@ -58,3 +59,11 @@ def test_a_deep_stack_starts_as_it_is_asked_to() -> None:
     network = _network("LSTM", stack="deep", init={"b.f": 3.0})
     found = [v for key, v in network.named_parameters() if key.endswith("b_f")]
     assert found and all(bool((v == 3.0).all()) for v in found)
+
+
+def test_the_network_of_merity_et_al() -> None:
+    """24 221 600 weights in their code, where each layer has a second, redundant bias."""
+    config = LmConfig.model_validate(nested(PRESETS["awd-lstm"])).model
+    network = LanguageNetwork(config, catalogue()["LSTM"], 10_000, tied=True)
+    assert sum(p.numel() for p in network.parameters()) == 24_221_600 - 4 * (2 * 1150 + 400)
+    assert network.shrink is None and network.recurrent.output_size == 400

@@ -112,6 +112,8 @@ def test_how_soon_everything_learns() -> None:
 def test_how_far_down_a_parameter_stands() -> None:
     names = {"members.0.linear.weight": 0, "members.0.recurrent.layers.1.forwards.W_i": 1,
              "members.0.recurrent.layers.0.forwards.W_i": 2,
+             "members.0.recurrent.last.layers.0.forwards.W_i": 1,
+             "members.0.recurrent.below.layers.0.forwards.W_i": 2,
              "members.0.attention.leave.weight": 1, "members.0.embedding.weight": 3}  # fmt: skip
     assert {name: depth_of(name, 2) for name in names} == names
 
