@@ -161,8 +161,8 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "model.output_dropout": 0.4,
         "training.lr": 3e-3,
     },
-    # Merity et al. 2018, for a GPU: three layers, everything dropped, SGD. At its rates other
-    # initial values do not converge.
+    # Merity et al. 2018, for a GPU: three layers, everything dropped, SGD. At its rate other
+    # initial values learn unsteadily.
     "awd-lstm": {
         **_EXACT,
         "data.tokeniser.level": "blank",
