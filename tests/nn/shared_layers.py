@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,9 @@ def distributed(rank: int, folder: str, cut: list[slice]) -> None:
     if rank == 0:
         named = {str(k): value for k, value in enumerate(found)}
         save_file(named, Path(folder) / "gradients.safetensors")
+    # DDP's model is in a cycle of references: uncollected, it keeps gloo's threads until the
+    # interpreter is gone, and torch (2.13) may abort then; it does so with nn.Linear too.
+    gc.collect()
     dist.destroy_process_group()
 
 
