@@ -1,5 +1,6 @@
 """Every cell of the catalogue against a step written by hand in numpy."""
 
+import evaluator as oracle
 import numpy as np
 import pytest
 
@@ -287,7 +288,7 @@ HAND = {
 }
 
 
-def draw(oracle, step, seed):
+def draw(step, seed):
     sizes = {"input_size": 3, "hidden_size": 6}
     if step.name == "RGLRU":
         sizes["input_size"] = 6
@@ -301,9 +302,9 @@ def draw(oracle, step, seed):
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", list(HAND))
-def test_a_cell_equals_the_step_written_by_hand(oracle, name, seed):
+def test_a_cell_equals_the_step_written_by_hand(name, seed):
     step = catalogue()[name].step()
-    p, inputs, states = draw(oracle, step, seed)
+    p, inputs, states = draw(step, seed)
     output, new = oracle.evaluate(step, p.values, inputs, states)
     want_output, want_new = HAND[name](p, *inputs.values(), *states.values())
     np.testing.assert_allclose(output, want_output, rtol=1e-12, atol=1e-13)
@@ -315,9 +316,9 @@ def test_the_whole_catalogue_has_an_oracle():
     assert set(HAND) == set(catalogue())
 
 
-def test_slstm_starts_from_minus_infinity(oracle):
+def test_slstm_starts_from_minus_infinity():
     step = cells.sLSTM.step()
-    p, inputs, states = draw(oracle, step, 3)
+    p, inputs, states = draw(step, 3)
     start = {name: np.zeros_like(value) for name, value in states.items()}
     start["m"] -= np.inf
     output, (_, c, n, m) = oracle.evaluate(step, p.values, inputs, start)
@@ -338,9 +339,9 @@ def test_slstm_starts_from_minus_infinity(oracle):
         ("identity", lambda v: v),
     ],
 )
-def test_elman_with_any_activation(oracle, activation, function):
+def test_elman_with_any_activation(activation, function):
     step = cells.Elman.step(activation=activation)
-    p, inputs, states = draw(oracle, step, 4)
+    p, inputs, states = draw(step, 4)
     output, _ = oracle.evaluate(step, p.values, inputs, states)
     want, _ = elman(p, inputs["x"], states["h"], function)
     np.testing.assert_allclose(output, want, rtol=1e-12)
@@ -351,7 +352,7 @@ def test_an_unknown_activation_offers_the_nearest():
         cells.Elman.step(activation="tanhh")
 
 
-def test_lmu_remembers_its_window(oracle):
+def test_lmu_remembers_its_window():
     """The sum of the memory decodes the input of theta steps ago."""
     from elman.cells.memory import legendre
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from films import SMALL, write_films
 
 from elman.cli.app import main
 
@@ -39,20 +40,6 @@ def elman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         return Answer(code, caught.out, caught.err)
 
     return run
-
-
-def write_films(path: Path, rows: int = 80) -> Path:
-    """A table `text,label` that a small model learns at once."""
-    lines = ["text,label"]
-    for number in range(rows):
-        kind = "good" if number % 2 else "bad"
-        word = ("lovely", "awful")[kind == "bad"]
-        lines.append(f"{word} film number {number},{kind}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-SMALL = ("--hidden", "4", "--epochs", "1", "--model.embedding", "4", "--seed", "1")
 
 
 @pytest.fixture(scope="session")

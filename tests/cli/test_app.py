@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, write_films
+from films import SMALL, write_films
 
 from elman import cells
 from elman.cli import app

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, write_films
+from films import SMALL, write_films
 from refusals import PROGRAM, Bad, Build, Training, check_refusal, check_sentence
 
 train = Training("classify", SMALL)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import write_films
+from films import write_films
 from refusals import PROGRAM, Bad, Build, Training, check_refusal
 
 from elman.cli.app import main

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, write_films
+from films import SMALL, write_films
 
 
 def findings(elman, *words: object) -> dict[str, dict]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import SMALL
+from films import SMALL
 
 from elman.cli.app import main
 

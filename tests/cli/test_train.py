@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import SMALL, write_films
+from films import SMALL, write_films
 
 
 def test_precision_and_recall_are_printed(elman, a_run: Path, tmp_path: Path) -> None:

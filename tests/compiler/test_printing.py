@@ -3,6 +3,7 @@
 import re
 from types import SimpleNamespace
 
+import evaluator as oracle
 import numpy as np
 import pytest
 
@@ -133,7 +134,7 @@ def _spaces(parameters):
 
 
 @pytest.mark.parametrize("name", list(catalogue()))
-def test_the_text_evaluates_to_the_step(oracle, name):
+def test_the_text_evaluates_to_the_step(name):
     """The printed lines, run as Python on numpy arrays, give the step's values."""
     step = catalogue()[name].step()
     hidden = 8 if name == "ClockworkRNN" else 6

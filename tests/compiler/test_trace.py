@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 
+import evaluator as oracle
 import numpy as np
 import pytest
 
@@ -134,7 +135,7 @@ def test_helpers_inline_and_cells_too():
     assert [e.op for e in step.equations].count("matmul") == 3
 
 
-def test_conditions_and_powers(oracle):
+def test_conditions_and_powers():
     @cell
     def Case(x, /, h):
         v = W.h @ x
@@ -149,7 +150,7 @@ def test_conditions_and_powers(oracle):
     np.testing.assert_allclose(oracle.evaluate(step, parameters, inputs, states)[0], want)
 
 
-def test_reductions_have_size_one(oracle):
+def test_reductions_have_size_one():
     @cell
     def Case(x, /, h):
         return norm(W.h @ x) * mean(h) + R.h @ h

@@ -1,5 +1,6 @@
 """Passes that layers use, against the same thing done by hand on values."""
 
+import evaluator as oracle
 import numpy as np
 import pytest
 
@@ -10,14 +11,14 @@ from elman.compiler import analyse, transform, verify
 from elman.errors import CellError
 
 
-def values(oracle, step, seed=0):
+def values(step, seed=0):
     sizes = {"input_size": 6} if step.name.startswith("RGLRU") else {}
     hidden = 8 if step.name.startswith("Clockwork") else 6
     return oracle.random_values(step, seed, hidden_size=hidden, **sizes)
 
 
 @pytest.mark.parametrize("name", list(catalogue()))
-def test_recurrent_dropout_masks_what_the_matrices_see(oracle, name):
+def test_recurrent_dropout_masks_what_the_matrices_see(name):
     step = catalogue()[name].step()
     dropped = verify(transform.with_recurrent_dropout(step))
     assert dropped.name == f"{name}.recurrent_dropout"
@@ -25,7 +26,7 @@ def test_recurrent_dropout_masks_what_the_matrices_see(oracle, name):
     masks = {item.name for item in dropped.inputs} - old
     multiplied = {e.args[1] for e in step.equations if e.op == "matmul"}
     assert masks == {f"drop.{s.name}" for s in step.states if s.var in multiplied}
-    parameters, inputs, states = values(oracle, step)
+    parameters, inputs, states = values(step)
     ones = {
         item.name: np.ones_like(states[item.name.removeprefix("drop.")])
         for item in dropped.inputs
@@ -36,10 +37,10 @@ def test_recurrent_dropout_masks_what_the_matrices_see(oracle, name):
     np.testing.assert_array_equal(got, want)
 
 
-def test_recurrent_dropout_of_the_lstm_drops_only_the_operand(oracle):
+def test_recurrent_dropout_of_the_lstm_drops_only_the_operand():
     step = cells.LSTM.step()
     dropped = transform.with_recurrent_dropout(step)
-    parameters, inputs, states = values(oracle, step)
+    parameters, inputs, states = values(step)
     mask = (np.random.default_rng(1).random(states["h"].shape) < 0.5) * 2.0
     got, _ = oracle.evaluate(dropped, parameters, inputs | {"drop.h": mask}, states)
     masked = states | {"h": states["h"] * mask}
@@ -49,10 +50,10 @@ def test_recurrent_dropout_of_the_lstm_drops_only_the_operand(oracle):
 
 
 @pytest.mark.parametrize("name", [name for name in catalogue() if name != "sLSTM"])
-def test_zoneout_mixes_old_and_new(oracle, name):
+def test_zoneout_mixes_old_and_new(name):
     step = catalogue()[name].step()
     zoned = verify(transform.with_zoneout(step))
-    parameters, inputs, states = values(oracle, step)
+    parameters, inputs, states = values(step)
     rng = np.random.default_rng(2)
     masks = {f"zone.{key}": rng.random(value.shape) for key, value in states.items()}
     output, new = oracle.evaluate(zoned, parameters, inputs | masks, states)
@@ -71,14 +72,14 @@ def test_zoneout_refuses_an_infinite_start():
         transform.with_zoneout(cells.sLSTM.step())
 
 
-def test_layer_norm_normalises_each_product(oracle):
+def test_layer_norm_normalises_each_product():
     step = cells.Elman.step()
     normal = transform.with_layer_norm(step)
     assert [item.name for item in normal.parameters if item.name.startswith("g.")] == [
         "g.W.h",
         "g.R.h",
     ]
-    parameters, inputs, states = values(oracle, normal)
+    parameters, inputs, states = values(normal)
 
     def ln(v):
         return (v - v.mean(-1, keepdims=True)) / np.sqrt(v.var(-1, keepdims=True) + 1e-5)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from reviews import write_reviews, write_text
 from snippets import ROOT, Block, blocks, run_block
 

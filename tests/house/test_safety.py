@@ -5,12 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from sources import ROOT, trees
 
 FORBIDDEN_CALLS = {"eval", "exec", "torch.save", "torch.load", "pickle.load", "os.system"}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 from sources import ROOT, trees
 
 LONGEST_FILE = 400

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -64,6 +66,32 @@ def test_several_threads_train_at_once() -> None:
     for one in found:
         for got, right in zip(one, wanted, strict=True):
             torch.testing.assert_close(got, right, rtol=1e-4, atol=1e-5)
+
+
+ALONE = """
+import os, signal, sys
+import torch
+import elman.nn
+layer = elman.nn.LSTM(5, 24, num_layers=2, bidirectional=True)
+def train():
+    layer(torch.ones(9, 12, 5))[0].sum().backward()
+torch.set_num_threads(2)
+train()
+torch.ones(1_000_000).tanh()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    train()
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "elman.kernels.cpu.team" in sys.modules)
+"""
+
+
+@fork
+def test_a_forked_child_trains_where_torchs_own_operators_did() -> None:
+    """In a process of its own: other tests have had kernels on the team before."""
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "False"]
 
 
 @fork

@@ -5,10 +5,6 @@ operators run on an OpenMP runtime that offers `GOMP_parallel` (libgomp, and the
 libomp and libiomp5 on Linux), kernels run on the very same team: its workers spin for a while after
 each of torch's operators, and a second pool would have to fight them for the processors. Elsewhere
 a pool of this module's own does the work.
-
-A fork copies the thread that forks and no other, but the copy of the runtime still counts on its
-workers and waits for them for ever; torch's own operators hang then. So the team is dissolved
-before a fork, which OpenMP 5 allows at any time, and both sides start a new one when they need it.
 """
 
 from __future__ import annotations
@@ -16,16 +12,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import multiprocessing
 import os
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 
+from elman.kernels import openmp
 from elman.kernels.cpu import cache, target
 from elman.kernels.cpu.barrier import (
     BARRIER_BYTES,
@@ -43,13 +36,10 @@ __all__ = [
     "run",
 ]
 
-_PARALLEL = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-_PAUSE = "omp_pause_resource_all"
-_PAUSE_SOFTLY = 1
-
 # `direct` runs one thread's share. `spread` runs the kernel on the team of the OpenMP runtime whose
-# functions stand in the table. A team is never made smaller than torch has it, since the runtime
-# would end threads and start them again; members above the number wanted have nothing to do.
+# functions stand in the table, `openmp.runtime`. A team is never made smaller than torch has it,
+# since the runtime would end threads and start them again; members above the number wanted have
+# nothing to do.
 _DISPATCH = """
 define void @direct(ptr %kernel, ptr %context, i64 %thread, i64 %threads) {
   tail call void %kernel(ptr %context, i64 %thread, i64 %threads)
@@ -102,7 +92,7 @@ done:
 
 def available() -> int:
     """Threads that a kernel may use: as many as torch's own operators."""
-    return 1 if _state.lost else torch.get_num_threads()
+    return 1 if openmp.state.lost else torch.get_num_threads()
 
 
 def run(kernel: int, context: int, threads: int) -> None:
@@ -111,41 +101,16 @@ def run(kernel: int, context: int, threads: int) -> None:
     The kernel is told how many threads there really are, and they all run at the same time, so that
     they may wait for each other. Other Python threads go on meanwhile, and may call this too.
     """
-    if threads <= 1 or _state.lost:
+    if threads <= 1 or openmp.state.lost:
         _direct()(kernel, context, 0, 1)
         return
-    runtime = _runtime() if _state.shares_runtime else None
+    runtime = openmp.runtime() if openmp.state.shares_runtime else None
     if runtime is None:
         _pool.run(kernel, context, threads)
         return
-    _state.used = True
+    openmp.state.used = True
     team = max(threads, torch.get_num_threads())
     _spread()(ctypes.addressof(runtime), kernel, context, threads, team)
-
-
-class _State:
-    """What this process may do with the OpenMP runtime's team."""
-
-    def __init__(self) -> None:
-        # A child that was forked before this module was imported may hold the remains of a team
-        # that torch had in its parent.
-        here = multiprocessing.current_process()
-        self.shares_runtime = type(here).__name__ != "ForkProcess"
-        self.used = False  # kernels have run on the team
-        self.lost = False  # the team was in use and stayed behind in the parent
-        self._dissolved = True
-
-    def before_fork(self) -> None:
-        """Ends the team's threads; the next parallel region of either side starts new ones."""
-        pause = _dissolve() if self.shares_runtime else None
-        self._dissolved = pause is not None and pause(_PAUSE_SOFTLY) == 0
-
-    def after_fork_in_child(self) -> None:
-        """Notes what is left of the parent's team."""
-        if self.shares_runtime and not self._dissolved:
-            self.shares_runtime = False
-            self.lost = self.used
-        _pool.forget()
 
 
 class _Pool:
@@ -237,40 +202,7 @@ def _spread() -> Callable[[int, int, int, int, int], None]:
     return ctypes.CFUNCTYPE(None, *kinds)(_library().address("spread"))
 
 
-@functools.cache
-def _runtime() -> Any:
-    """Addresses of the functions in `_PARALLEL` that torch itself runs on, or None."""
-    if sys.platform != "linux" or not torch.backends.openmp.is_available():
-        return None
-    for handle in _handles():
-        with contextlib.suppress(AttributeError):
-            found = [ctypes.cast(getattr(handle, name), ctypes.c_void_p) for name in _PARALLEL]
-            return (ctypes.c_void_p * len(found))(*(entry.value for entry in found))
-    return None
-
-
-@functools.cache
-def _dissolve() -> Callable[[int], int] | None:
-    if _runtime() is None:
-        return None
-    for handle in _handles():
-        with contextlib.suppress(AttributeError):
-            return getattr(handle, _PAUSE)
-    return None
-
-
-def _handles() -> list[ctypes.CDLL]:
-    """The scopes in which the loader looks for the symbols of torch's library, in its order."""
-    handles = [ctypes.CDLL(None)]
-    with contextlib.suppress(OSError, StopIteration):
-        mapped = Path("/proc/self/maps").read_text(errors="replace").splitlines()
-        path = next(line.split(maxsplit=5)[5] for line in mapped if "libtorch_cpu" in line)
-        handles.append(ctypes.CDLL(path))
-    return handles
-
-
 _pool = _Pool()
-_state = _State()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_state.before_fork, after_in_child=_state.after_fork_in_child)
+    os.register_at_fork(after_in_child=_pool.forget)

@@ -16,6 +16,7 @@ import pytest
 import torch
 from llvmlite import ir
 
+from elman.kernels import openmp
 from elman.kernels.cpu import cache, target, team
 
 I8, I64, FLOAT = ir.IntType(8), ir.IntType(64), ir.FloatType()
@@ -119,7 +120,7 @@ def _two_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 @pytest.fixture
 def own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team._state, "shares_runtime", False)
+    monkeypatch.setattr(openmp.state, "shares_runtime", False)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
@@ -134,7 +135,7 @@ def test_the_pool_does_the_same(threads: int) -> None:
 
 
 def test_team_of_torch_is_shared() -> None:
-    if team._runtime() is None:
+    if openmp.runtime() is None:
         pytest.skip("torch's threads are not to be had")
     torch.tanh(torch.zeros(1_000_000))
     before = set(Path("/proc/self/task").iterdir())
@@ -206,7 +207,7 @@ def test_inside_autograd() -> None:
 
 
 def _in_child(answers: multiprocessing.Queue) -> None:
-    total = float(torch.ones(1_000_000).tanh().sum()) if not team._state.lost else 0.0
+    total = float(torch.ones(1_000_000).tanh().sum()) if not openmp.state.lost else 0.0
     answers.put((team.available(), _check_rounds(2), total > 0))
 
 
@@ -241,9 +242,9 @@ def test_after_a_fork_both_sides_have_a_team() -> None:
 def test_where_the_team_cannot_be_dissolved_the_child_is_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if team._runtime() is None:
+    if openmp.runtime() is None:
         pytest.skip("torch's threads are not to be had")
-    monkeypatch.setattr(team, "_dissolve", lambda: None)
+    monkeypatch.setattr(openmp, "dissolve", lambda: None)
     assert _check_rounds(2) == 2
     assert _forked() == (1, 1, False)
     assert _check_rounds(2) == 2
@@ -278,7 +279,7 @@ print(list(seen))
 
 
 def test_a_kernel_knows_how_many_there_really_are() -> None:
-    if team._runtime() is None:
+    if openmp.runtime() is None:
         pytest.skip("torch's threads are not to be had")
     done = subprocess.run(
         [sys.executable, "-c", _LIMITED],
