@@ -40,7 +40,8 @@ class Rules:
     require: Annotated[tuple[str, ...], Parameter(help="A string that the text holds.")] = ()
     matching: Annotated[str | None, Parameter(help="A regular expression for the text.")] = None
     acrostic: Annotated[
-        str | None, Parameter(help="The first characters of the lines, in Chinese of the verses.")
+        str | None,
+        Parameter(help="The first characters of all lines, in Chinese of all verses."),
     ] = None
 
     def named(self) -> dict[str, Any]:

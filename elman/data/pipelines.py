@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -161,6 +162,12 @@ def character_model(texts: Iterable[str], config: TokeniserConfig) -> Any:
     codes = codes[np.argsort(-counts[codes], kind="stable")][: config.max_size - len(RESERVED)]
     names = [*RESERVED, *map(chr, codes.tolist())]
     return models.WordLevel({name: k for k, name in enumerate(names)}, unk_token=UNKNOWN)
+
+
+@functools.cache
+def byte_values() -> dict[str, int]:
+    """The byte that each character of a piece stands for, at the levels "byte" and "bpe"."""
+    return {name: byte for byte, name in enumerate(_byte_names())}
 
 
 def _byte_names() -> list[str]:

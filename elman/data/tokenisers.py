@@ -21,6 +21,7 @@ from elman.data.pipelines import (
     assemble,
     blank_model,
     byte_model,
+    byte_values,
     character_model,
     one_thread,
     ordered,
@@ -79,6 +80,10 @@ class Tokeniser(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text again: exactly, by characters and bytes; readable, by words."""
+        ...
+
+    def utf8(self, ids: Sequence[int]) -> bytes:
+        """The bytes of the tokens, which at some levels are parts of characters."""
         ...
 
     def tokens(self, text: str) -> list[str]:
@@ -196,6 +201,13 @@ class TextTokeniser:
         if self.level in {"word", "zh-char", "zh-word"}:
             return " ".join(names)
         return self._tokenizer.decode(real, skip_special_tokens=False)
+
+    def utf8(self, ids: Sequence[int]) -> bytes:
+        """The bytes of the tokens, which at the levels "byte" and "bpe" are parts of characters."""
+        if self.level not in {"byte", "bpe"}:
+            return self.decode(ids).encode()
+        values = byte_values()
+        return bytes(values[name] for number in ids if number > 1 for name in self._name(number))
 
     def _name(self, number: int) -> str:
         name = self._tokenizer.id_to_token(number)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from elman.decoding.beam import Hypothesis, beam_search
 from elman.decoding.constraints import (
+    Closing,
     Constraint,
     Constraints,
     Following,
@@ -20,6 +21,7 @@ from elman.decoding.required import Required
 from elman.decoding.sampling import Sampling, Scores, choose, filtered, log_softmax, penalised
 
 __all__ = [
+    "Closing",
     "Constraint",
     "Constraints",
     "Following",

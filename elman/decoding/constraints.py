@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import regex
@@ -29,6 +29,15 @@ class Settling(Constraint, Protocol):
 
     def shortened(self, text: str) -> tuple[Constraint, str]:
         """A rule and an end of the text that together allow what this one allows after `text`."""
+        ...
+
+
+@runtime_checkable
+class Closing(Constraint, Protocol):
+    """A rule that knows when all is said."""
+
+    def complete(self, text: str) -> bool:
+        """Whether the text ends here, whatever would follow."""
         ...
 
 
@@ -66,6 +75,8 @@ class Forbidden:
 
 _VERSES = r"[，。！？；]\n?|\n"
 """One mark, and the end of a line behind it: a verse of marks alone would be none."""
+_SENTENCES = r"[。！？]\n?|\n"
+"""What ends a sentence or a line: after three verses a fourth completes the couplet."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +86,13 @@ class LineStarts:
     Attributes:
         starts: what each line begins with, in order; lines after the last are free.
         between: what parts two lines, a regular expression.
+        closing: what ends the text when it comes after all of these lines, a regular expression;
+            None: the model ends it.
     """
 
     starts: Sequence[str]
     between: str = "\n"
+    closing: str | None = None
 
     def allows(self, text: str, piece: str) -> bool:
         """Whether every line of the longer text begins as it shall, as far as it goes."""
@@ -99,16 +113,23 @@ class LineStarts:
         pairs = zip(lines, self.starts, strict=False)
         return len(lines) >= len(self.starts) and all(line.startswith(s) for line, s in pairs)
 
+    def complete(self, text: str) -> bool:
+        """Whether all lines have ended, and with them the text."""
+        if self.closing is None or not regex.search(rf"(?:{self.closing})\Z", text):
+            return False
+        return len(regex.findall(self.between, text)) >= len(self.starts)
+
     def shortened(self, text: str) -> tuple[LineStarts, str]:
         """The rule for the last whole line and what comes after it, and these lines' beginnings.
 
         The last whole line stays, as more of what parts it from the next may follow.
         """
-        if self.between not in ("\n", _VERSES) or not all(self.starts):
+        known = self.between in ("\n", _VERSES) and self.closing in (None, "\n", _SENTENCES)
+        if not known or not all(self.starts):
             return self, text  # who knows what such an expression looks at
         ends = [found.span() for found in regex.finditer(self.between, text)]
         if len(ends) >= len(self.starts):
-            return LineStarts((), self.between), ""
+            return replace(self, starts=()), text[-2:]  # as long as what closes it
         done = max(0, len(ends) - 1)
         starts = self.starts[done:]
         if not ends:
@@ -117,16 +138,23 @@ class LineStarts:
         stop, after = ends[-1]
         last = text[begin : min(stop, begin + len(starts[0]) + 1)]
         current = text[after : after + len(starts[1]) + 1]
-        return LineStarts(starts, self.between), last + text[stop:after] + current
+        return replace(self, starts=starts), last + text[stop:after] + current
 
 
 def acrostic(word: str) -> LineStarts:
-    """Lines that begin with the characters of a word.
+    """Lines that begin with the characters of a word; the text ends with the last of them.
 
-    In a Chinese poem a line of print often holds two verses, 床前明月光，疑是地上霜。 Both count.
+    In a Chinese poem a line of print often holds two verses, 床前明月光，疑是地上霜。 Both count,
+    and the text ends with the sentence of the last.
+
+    Raises:
+        ConfigError: the word is empty.
     """
-    chinese = regex.search(r"\p{Han}", word) is not None
-    return LineStarts(word, _VERSES if chinese else "\n")
+    if not word:
+        raise ConfigError("got an empty acrostic, wanted some characters.", where="acrostic")
+    if regex.search(r"\p{Han}", word):
+        return LineStarts(word, _VERSES, _SENTENCES)
+    return LineStarts(word, "\n", "\n")
 
 
 @dataclass(frozen=True)
@@ -172,6 +200,10 @@ class Constraints:
         """Whether all rules let the text end."""
         return all(rule.finished(text) for rule in self.rules)
 
+    def complete(self, text: str) -> bool:
+        """Whether a rule ends the text here."""
+        return any(isinstance(rule, Closing) and rule.complete(text) for rule in self.rules)
+
     def following(self) -> Following:
         """The rules on a text that begins now."""
         return Following(self.rules)
@@ -196,6 +228,10 @@ class Following:
     def finished(self) -> bool:
         """Whether all rules let the text end."""
         return all(rule.finished(text) for rule, text in self._rules)
+
+    def complete(self) -> bool:
+        """Whether a rule ends the text here."""
+        return any(isinstance(rule, Closing) and rule.complete(text) for rule, text in self._rules)
 
     def add(self, piece: str) -> None:
         """The piece belongs to the text now."""

@@ -19,7 +19,7 @@ from elman.decoding import (
     penalised,
 )
 from elman.errors import ConfigError, DataError
-from elman.tasks.lm_text import Written
+from elman.tasks.lm_text import Written, characters
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class Drawing:
         self._recent = deque(prompt, wanted.sampling.window)
         self._reach = max(_SHOWN, *map(len, wanted.stops), *map(len, wanted.required), 0)
         self._left = wanted.length
+        self._open: dict[int, bool] = {}  # tokens that leave a character open: whether they fit
 
     def next(self, scores: Scores) -> tuple[int, float]:
         """The token that comes after these scores, and its log-probability before any filter.
@@ -122,8 +123,13 @@ class Drawing:
         piece = self._written.add(token)
         self._recent.append(token)
         self._rules.add(piece)
+        self._open = {}
         self.end = (self.end + piece)[-self._reach - len(piece) :]
         return piece
+
+    def complete(self) -> bool:
+        """Whether the constraints end the text here, and nothing is missing."""
+        return self._rules.complete() and not self._required.missing(self.end)
 
     def _fits(self, what: str | int) -> bool:
         """Whether a string or a token may follow; none that stops before all is written."""
@@ -135,7 +141,20 @@ class Drawing:
             tail = text[-max(map(len, stops)) :] + piece
             if any(stop in tail for stop in stops):
                 return False
+        if not piece and isinstance(what, int) and self._rules:
+            return self._may_become(what)
         return self._rules.allows(piece)
+
+    def _may_become(self, token: int) -> bool:
+        """Whether a character that begins with the bytes of the token may follow."""
+        if token not in self._open:
+            begun = self._written.begun(token)
+            self._open[token] = begun is not None and (
+                self._rules.allows(begun[0])
+                if not begun[1]
+                else any(self._rules.allows(begun[0] + char) for char in characters(begun[1]))
+            )
+        return self._open[token]
 
     def _may_end(self) -> bool:
         return self._wanted.ends and not self._required.missing(self.end) and self._rules.finished()

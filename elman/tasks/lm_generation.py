@@ -163,6 +163,8 @@ def generate(
             if token == boundary:
                 return
             yield Token(token, drawing.add(token), log)
+            if drawing.complete():
+                return
             scores = reader.next(token)
 
     yield from stopped(drawn(), wanted.stops)

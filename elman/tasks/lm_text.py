@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+from collections.abc import Iterator, Sequence
 
 from elman.data import Tokeniser
 
@@ -34,6 +35,20 @@ class Written:
         open_ = added.endswith("\ufffd") and token != self.tokeniser.unknown_id
         return "" if open_ and len(self._held) < _HELD else added
 
+    def begun(self, token: int) -> tuple[str, bytes] | None:
+        """Whole characters and the first bytes of the next, after a token whose piece is empty.
+
+        None: they begin no character.
+        """
+        if self.tokeniser.level not in {"byte", "bpe"}:
+            return "", b""  # a blank that its place will decide on
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            whole = decoder.decode(self.tokeniser.utf8([*self._held, token]))
+        except UnicodeDecodeError:
+            return None
+        return whole, decoder.getstate()[0]
+
     def add(self, token: int) -> str:
         """Adds a token and gives what it added."""
         added = self.piece(token)
@@ -44,3 +59,19 @@ class Written:
             self._held.append(token)
         del self._ids[: -_REACH - _HELD]
         return added
+
+
+def characters(first: bytes) -> Iterator[str]:
+    """All characters whose UTF-8 begins with these bytes, of which there is at least one.
+
+    Unicode has assigned none from U+40000 to U+DFFFF.
+    """
+    size = 2 if first[0] < 0xE0 else 3 if first[0] < 0xF0 else 4
+    code = first[0] & (0x7F >> size)
+    for byte in first[1:]:
+        code = code << 6 | byte & 0x3F
+    missing = 6 * (size - len(first))
+    least = {2: 0x80, 3: 0x800, 4: 0x10000}[size]
+    for number in range(max(code << missing, least), min((code + 1) << missing, 0x110000)):
+        if not (0xD800 <= number < 0xE000 or 0x40000 <= number < 0xE0000):
+            yield chr(number)

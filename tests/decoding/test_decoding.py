@@ -174,6 +174,35 @@ def test_an_acrostic_of_chinese_verses() -> None:
     assert acrostic("ab").allows("a, b", "x") and not acrostic("ab").allows("a, b\n", "x")
 
 
+@pytest.mark.parametrize(
+    ("word", "text", "length"),
+    [
+        ("春夏", "春眠不觉晓，夏日长。\n秋风。", 10),
+        ("王小明", "王孙归，小雨停。\n明月夜，故人情。\n处处", 17),  # the couplet is completed
+        ("王小明", "王孙归。小雨停。明月夜！", 12),
+        ("春夏", "春眠\n夏日\n秋", 6),
+        ("春夏", "春眠，夏日", None),
+        ("ab", "all, that\nbe\nand so", 13),
+    ],
+)
+def test_an_acrostic_ends_with_its_last_line(word: str, text: str, length: int | None) -> None:
+    rule = acrostic(word)
+    following = Constraints([rule]).following()
+    ends = []
+    for k, piece in enumerate(text, start=1):
+        assert following.allows(piece)
+        following.add(piece)
+        assert following.complete() == rule.complete(text[:k])
+        if rule.complete(text[:k]):
+            ends.append(k)
+    assert (ends[0] if ends else None) == length
+
+
+def test_an_acrostic_of_nothing() -> None:
+    with pytest.raises(ConfigError, match="empty acrostic"):
+        acrostic("")
+
+
 def _forced(required: Required, text: str, left: int, likely: float, allowed: bool = True) -> Any:
     return required.forced(text, left, np.log([1 - likely, likely, 1e-9]), lambda _: allowed)
 
@@ -231,6 +260,7 @@ def test_rules_on_the_end_of_a_text_are_those_on_all_of_it(
             following.add(piece)
             text += piece
             assert following.finished() == whole.finished(text)
+            assert following.complete() == whole.complete(text)
 
 
 def test_a_string_that_is_there_is_known_when_only_the_end_is_shown() -> None:

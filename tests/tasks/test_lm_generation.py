@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,14 +14,14 @@ from lm_models import TEXT
 
 from elman.cells import find
 from elman.data import TokeniserConfig, build_tokeniser
-from elman.decoding import Constraints, Forbidden, LineStarts, Matching, Sampling
+from elman.decoding import Constraints, Forbidden, LineStarts, Matching, Sampling, acrostic
 from elman.errors import DataError
 from elman.tasks import lm_generation
 from elman.tasks.lm_config import LmConfig
 from elman.tasks.lm_drawing import Drawing, Wanted
 from elman.tasks.lm_generation import Chat, Reader, Token, generate, stopped
 from elman.tasks.lm_network import LanguageNetwork
-from elman.tasks.lm_text import Written
+from elman.tasks.lm_text import Written, characters
 
 
 def _tokeniser(level: str = "char", text: str = TEXT) -> Any:
@@ -118,6 +119,63 @@ def test_a_window_of_0_penalises_nothing() -> None:
     assert _draw([4, 3, 2, 1], sampling) == [2, 2, 2]
     sampling = Sampling(temperature=0, repetition_penalty=9, window=1)
     assert _draw([4, 3, 2, 1], sampling) == [2, 3, 2]
+
+
+@pytest.mark.parametrize("level", ["char", "bpe"])
+def test_an_acrostic_ends_when_its_lines_are_written(level: str) -> None:
+    tokeniser = _tokeniser(level, text="abc\nbca\ncab\n" * 3)
+    model = _network(tokeniser.size)
+    rules = Constraints([acrostic("bac")])
+    for seed in range(8):
+        wanted = Wanted(1000, constraints=rules, ends=False, seed=seed)
+        text = "".join(map(str, generate(model, tokeniser, (), wanted)))
+        assert [line[:1] for line in text.split("\n")] == ["b", "a", "c", ""]
+        wanted = Wanted(1000, constraints=rules, ends=False, seed=seed, required=("abcabcabc",))
+        text = "".join(map(str, generate(model, tokeniser, (), wanted)))
+        assert [line[:1] for line in text.split("\n")][:3] == ["b", "a", "c"]
+        assert "abcabcabc" in text
+
+
+CHINESE = "春眠不觉晓，处处闻啼鸟。\n夜来风雨声，花落知多少。\n"
+
+
+@pytest.mark.parametrize("level", ["byte", "bpe", "char"])
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_constraints_hold_where_a_token_is_part_of_a_character(
+    level: str, temperature: float
+) -> None:
+    tokeniser = _tokeniser(level, text=CHINESE * 3)
+    model = _network(tokeniser.size)
+    verse = Matching("[\u4e00-\u9fff]{2}，\n?[春夜][^a-z]。")
+    for seed in range(3):
+        wanted = Wanted(
+            80, Sampling(temperature), Constraints([verse, acrostic("来夜")]), seed=seed
+        )
+        text = "".join(map(str, generate(model, tokeniser, (), wanted)))
+        assert re.fullmatch("来[\u4e00-\u9fff]，\n?夜[^a-z]。", text), text
+
+
+def test_a_token_that_begins_no_character_does_not_fit() -> None:
+    tokeniser = _tokeniser("byte")
+    written = Written(tokeniser)
+    ids = {bytes([byte]): number for number in range(2, 258) for byte in tokeniser.utf8([number])}
+    assert len(ids) == 256
+    assert written.begun(ids[b"\xe6"]) == ("", b"\xe6")
+    assert written.begun(ids[b"\x98"]) is None and written.begun(ids[b"\xff"]) is None
+    assert written.add(ids[b"\xe6"]) == ""
+    assert written.begun(ids[b"\x98"]) == ("", b"\xe6\x98")
+    assert written.begun(ids[b"\xe6"]) is None
+
+
+def test_the_characters_that_begin_with_some_bytes() -> None:
+    wanted: dict[bytes, list[str]] = {}
+    for number in (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0x110000)):
+        char = chr(number)
+        whole = char.encode()
+        for size in range(1, len(whole)):
+            wanted.setdefault(whole[:size], []).append(char)
+    for first, chars in wanted.items():
+        assert list(characters(first)) == chars
 
 
 class _Looked:
