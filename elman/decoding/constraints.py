@@ -201,8 +201,9 @@ class Constraints:
         return all(rule.finished(text) for rule in self.rules)
 
     def complete(self, text: str) -> bool:
-        """Whether a rule ends the text here."""
-        return any(isinstance(rule, Closing) and rule.complete(text) for rule in self.rules)
+        """Whether a rule ends the text here, and all let it end."""
+        ended = any(isinstance(rule, Closing) and rule.complete(text) for rule in self.rules)
+        return ended and self.finished(text)
 
     def following(self) -> Following:
         """The rules on a text that begins now."""
@@ -230,8 +231,9 @@ class Following:
         return all(rule.finished(text) for rule, text in self._rules)
 
     def complete(self) -> bool:
-        """Whether a rule ends the text here."""
-        return any(isinstance(rule, Closing) and rule.complete(text) for rule, text in self._rules)
+        """Whether a rule ends the text here, and all let it end."""
+        ended = any(isinstance(rule, Closing) and rule.complete(text) for rule, text in self._rules)
+        return ended and self.finished()
 
     def add(self, piece: str) -> None:
         """The piece belongs to the text now."""

@@ -198,6 +198,18 @@ def test_an_acrostic_ends_with_its_last_line(word: str, text: str, length: int |
     assert (ends[0] if ends else None) == length
 
 
+def test_an_acrostic_ends_no_text_that_another_rule_wants_to_go_on() -> None:
+    rules = Constraints([acrostic("ab"), Matching("(?s).*c\n")])
+    following = rules.following()
+    text, ends = "", []
+    for piece in "a\nb\nb\nc\n":
+        following.add(piece)
+        text += piece
+        assert following.complete() == rules.complete(text)
+        ends += [text] if rules.complete(text) else []
+    assert ends == ["a\nb\nb\nc\n"]
+
+
 def test_an_acrostic_of_nothing() -> None:
     with pytest.raises(ConfigError, match="empty acrostic"):
         acrostic("")
