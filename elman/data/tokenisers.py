@@ -83,7 +83,7 @@ class Tokeniser(Protocol):
         ...
 
     def utf8(self, ids: Sequence[int]) -> bytes:
-        """The bytes of the tokens, which at some levels are parts of characters."""
+        """The bytes of the tokens at levels whose pieces may be parts of characters; else none."""
         ...
 
     def tokens(self, text: str) -> list[str]:
@@ -203,9 +203,9 @@ class TextTokeniser:
         return self._tokenizer.decode(real, skip_special_tokens=False)
 
     def utf8(self, ids: Sequence[int]) -> bytes:
-        """The bytes of the tokens, which at the levels "byte" and "bpe" are parts of characters."""
+        """The bytes of the tokens at the levels "byte" and "bpe"; else none."""
         if self.level not in {"byte", "bpe"}:
-            return self.decode(ids).encode()
+            return b""  # each of their pieces is whole characters
         values = byte_values()
         return bytes(values[name] for number in ids if number > 1 for name in self._name(number))
 

@@ -200,11 +200,6 @@ class Constraints:
         """Whether all rules let the text end."""
         return all(rule.finished(text) for rule in self.rules)
 
-    def complete(self, text: str) -> bool:
-        """Whether a rule ends the text here, and all let it end."""
-        ended = any(isinstance(rule, Closing) and rule.complete(text) for rule in self.rules)
-        return ended and self.finished(text)
-
     def following(self) -> Following:
         """The rules on a text that begins now."""
         return Following(self.rules)

@@ -19,7 +19,7 @@ from elman.decoding import (
     penalised,
 )
 from elman.errors import ConfigError, DataError
-from elman.tasks.lm_text import Written, characters
+from elman.tasks.lm_text import Written
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,7 @@ class Drawing:
     def _may_become(self, token: int) -> bool:
         """Whether a character that begins with the bytes of the token may follow."""
         if token not in self._open:
-            begun = self._written.begun(token)
-            self._open[token] = begun is not None and (
-                self._rules.allows(begun[0])
-                if not begun[1]
-                else any(self._rules.allows(begun[0] + char) for char in characters(begun[1]))
-            )
+            self._open[token] = any(map(self._rules.allows, self._written.outcomes(token)))
         return self._open[token]
 
     def _may_end(self) -> bool:

@@ -35,19 +35,15 @@ class Written:
         open_ = added.endswith("\ufffd") and token != self.tokeniser.unknown_id
         return "" if open_ and len(self._held) < _HELD else added
 
-    def begun(self, token: int) -> tuple[str, bytes] | None:
-        """Whole characters and the first bytes of the next, after a token whose piece is empty.
-
-        None: they begin no character.
-        """
-        if self.tokeniser.level not in {"byte", "bpe"}:
-            return "", b""  # a blank that its place will decide on
+    def outcomes(self, token: int) -> Iterator[str]:
+        """What a token whose piece is empty may have added when its character is whole."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             whole = decoder.decode(self.tokeniser.utf8([*self._held, token]))
         except UnicodeDecodeError:
-            return None
-        return whole, decoder.getstate()[0]
+            return
+        first = decoder.getstate()[0]
+        yield from (whole + char for char in characters(first)) if first else (whole,)
 
     def add(self, token: int) -> str:
         """Adds a token and gives what it added."""
@@ -62,9 +58,9 @@ class Written:
 
 
 def characters(first: bytes) -> Iterator[str]:
-    """All characters whose UTF-8 begins with these bytes, of which there is at least one.
+    """All characters whose UTF-8 begins with these bytes, an unfinished sequence.
 
-    Unicode has assigned none from U+40000 to U+DFFFF.
+    Those from U+40000 to U+DFFFF are left out: Unicode has assigned none.
     """
     size = 2 if first[0] < 0xE0 else 3 if first[0] < 0xF0 else 4
     code = first[0] & (0x7F >> size)

@@ -160,11 +160,22 @@ def test_a_token_that_begins_no_character_does_not_fit() -> None:
     written = Written(tokeniser)
     ids = {bytes([byte]): number for number in range(2, 258) for byte in tokeniser.utf8([number])}
     assert len(ids) == 256
-    assert written.begun(ids[b"\xe6"]) == ("", b"\xe6")
-    assert written.begun(ids[b"\x98"]) is None and written.begun(ids[b"\xff"]) is None
+
+    def outcomes(byte: bytes) -> str:
+        return "".join(written.outcomes(ids[byte]))
+
+    assert "春" in outcomes(b"\xe6") and outcomes(b"\x98") == outcomes(b"\xff") == ""
     assert written.add(ids[b"\xe6"]) == ""
-    assert written.begun(ids[b"\x98"]) == ("", b"\xe6\x98")
-    assert written.begun(ids[b"\xe6"]) is None
+    assert "春" in outcomes(b"\x98") and outcomes(b"\xe6") == ""
+    assert written.add(ids[b"\x98"]) == "" and written.add(ids[b"\xa5"]) == "春"
+
+
+def test_the_character_that_stands_for_unknown_bytes_is_whole() -> None:
+    tokeniser = _tokeniser("byte")
+    written = Written(tokeniser)
+    first, second, third = tokeniser.encode("\ufffd")
+    assert written.add(first) == written.add(second) == written.piece(third) == ""
+    assert list(written.outcomes(third)) == ["\ufffd"]
 
 
 def test_the_characters_that_begin_with_some_bytes() -> None:
@@ -176,6 +187,7 @@ def test_the_characters_that_begin_with_some_bytes() -> None:
             wanted.setdefault(whole[:size], []).append(char)
     for first, chars in wanted.items():
         assert list(characters(first)) == chars
+    assert list(characters(b"\xf1")) == []
 
 
 class _Looked:
